@@ -1,0 +1,1 @@
+"""Edge visual inspection: one verdict per part, sampled truth, safe retrains."""

@@ -1,0 +1,1 @@
+"""The nouns of inspection and the ports to the outside world: standard library and numpy only."""

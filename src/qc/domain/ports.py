@@ -1,0 +1,170 @@
+"""Ports: what the line needs from the outside world. Every back-end and every fake passes the contract tests."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qc.domain.frame import Frame, Pixels, Shot
+from qc.domain.inspection import Inspection
+from qc.domain.model import ModelCard
+from qc.domain.recipe import Recipe
+from qc.domain.record import AuditEntry, Entry, Event, InspectionRecord, Json, OutboxDepth, OutboxRow
+
+
+class Clock(Protocol):
+    """Time as the line sees it; a simulation brings its own."""
+
+    def now(self) -> datetime:
+        """UTC wall time, timezone-aware."""
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds that never go back."""
+
+
+class FrameSource(Protocol):
+    """One camera-like thing. ``start`` returns at once; connecting and reconnecting happen inside.
+
+    ``lossless`` sources (files) hold every item until it is read; live ones keep the newest frame only and count the rest.
+    """
+
+    camera_id: str
+    lossless: bool
+
+    def start(self) -> None:
+        """Begin to connect or scan; never blocks, never raises for an absent camera."""
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The next (live: newest, not yet delivered) frame, or None when none came within timeout_s.
+
+        Raises BadImage (one unusable item), CameraLost (not connected; keeps reconnecting), EndOfStream.
+        Never blocks much longer than timeout_s.
+        """
+
+    def close(self) -> None:
+        """Release everything within 2 s, even in the middle of a failed connect. Idempotent."""
+
+
+class Camera(Protocol):
+    """A frame source joined with its trigger and health checks."""
+
+    camera_id: str
+    lossless: bool
+
+    def start(self) -> None: ...
+
+    def next_shot(self, timeout_s: float) -> Shot | None:
+        """The next trigger's shot, or None when there was no trigger within timeout_s. Raises EndOfStream."""
+
+    def trigger(self, part_id: str | None = None) -> str:
+        """Ask for one shot now (software or MQTT trigger); returns the part id it will carry. CommandError if not allowed."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A frame after preprocessing. tensor: (1, height, width, 3) uint8, BGR; view: ROI box relative to the frame."""
+
+    tensor: NDArray[np.uint8]
+    view: tuple[float, float, float, float]
+    preprocess_ms: float
+
+
+class Inspector(Protocol):
+    """A loaded, warmed and verified model. prepare and inspect may run in different threads at the same time."""
+
+    card: ModelCard
+
+    def prepare(self, pixels: Pixels, recipe: Recipe) -> Prepared: ...
+
+    def inspect(self, prepared: Prepared) -> Inspection:
+        """Raises InspectionError."""
+
+
+class RecordStore(Protocol):
+    """Durable memory of the edge; thread-safe. Labels, alarms and model states have further stores beside it."""
+
+    def append(self, entries: Sequence[Entry]) -> list[int]:
+        """Store all entries in ONE transaction, in order; returns their sequence numbers. Durable on return."""
+
+    def audit(self, entry: AuditEntry) -> None: ...
+
+    def by_part(self, part_id: str) -> list[InspectionRecord]:
+        """Every record of the part, oldest first."""
+
+    def by_event(self, event_id: str) -> InspectionRecord:
+        """Raises UnknownPart."""
+
+    def pending(self, after_seq: int, limit: int) -> list[OutboxRow]:
+        """Undelivered outbox rows with seq > after_seq, in order."""
+
+    def mark_sent(self, seqs: Sequence[int]) -> None: ...
+
+    def mark_dead(self, seq: int, reason: str) -> None: ...
+
+    def depth(self) -> OutboxDepth: ...
+
+    def replay(self, *, from_seq: int | None = None, since: datetime | None = None) -> int:
+        """Queue sent events again; returns how many."""
+
+    def close(self) -> None: ...
+
+
+class ImageArchive(Protocol):
+    """Pictures of parts, written off the hot path and bounded by budget, age and free disk."""
+
+    def submit(self, record: InspectionRecord, pixels: Pixels, defect_map: NDArray[np.float32] | None) -> bool:
+        """Queue a picture; False when it was dropped (queue or disk full), which is counted. Never blocks."""
+
+    def close(self) -> None: ...
+
+
+class Publisher(Protocol):
+    """The way out to MQTT. Nothing here ever blocks the line."""
+
+    def start(self) -> None: ...
+
+    def wake(self) -> None:
+        """New outbox rows exist."""
+
+    def state(self, name: str, body: Mapping[str, Json]) -> None:
+        """Retained telemetry ``state/<name>``; the last value is sent again on every connect."""
+
+    def close(self, timeout_s: float = 2.0) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request from outside. who: authenticated name or ``mqtt``; via: mqtt / http / cli."""
+
+    name: str
+    body: Mapping[str, Json]
+    who: str
+    via: str
+
+
+CommandHandler = Callable[[Command], Mapping[str, Json]]
+"""Executes a command and returns the response body; raises CommandError when it is refused."""
+
+
+class ResultSignal(Protocol):
+    """The reject gate (PLC, GPIO). Has its own deadline; never waits for MQTT."""
+
+    def result(self, record: InspectionRecord) -> None: ...
+
+    def request_halt(self, reason: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Observer(Protocol):
+    """Someone who watches the line in the same process (console, terminal view, monitor). Must return at once."""
+
+    def inspected(self, record: InspectionRecord, shot: Shot, inspection: Inspection | None) -> None:
+        """After the commit of the record."""
+
+    def event(self, event: Event) -> None: ...
