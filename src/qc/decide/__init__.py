@@ -1,0 +1,1 @@
+"""Score and recipe to verdict, and the halt policy: pure functions."""
