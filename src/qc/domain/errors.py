@@ -81,7 +81,11 @@ class CommandError(QcError):
 
 
 class LabelError(QcError):
-    """A human label was refused; nothing was stored."""
+    """A human label was refused; nothing was stored. ``code`` is one of the codes in docs/labelling.md."""
+
+    def __init__(self, message: str, *, code: str = "label_refused") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class SamplingError(QcError):

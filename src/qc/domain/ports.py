@@ -13,6 +13,7 @@ from qc.domain.inspection import Inspection
 from qc.domain.model import ModelCard
 from qc.domain.recipe import Recipe
 from qc.domain.record import AuditEntry, Entry, Event, InspectionRecord, Json, OutboxDepth, OutboxRow
+from qc.domain.truth import Answer, ChallengePart, ChallengePass, Label, PlanRecord, SampleTicket, Truth, WindowProgress
 
 
 class Clock(Protocol):
@@ -112,6 +113,83 @@ class RecordStore(Protocol):
         """Queue sent events again; returns how many."""
 
     def close(self) -> None: ...
+
+
+class TruthStore(Protocol):
+    """Durable memory of the truth street: append-only, thread-safe, durable on return.
+
+    Tickets of parts on the line are inserted by ``RecordStore.append`` in the transaction of their record; the rest is
+    written here. Times are timezone-aware.
+    """
+
+    def add(self, label: Label | None = None, tickets: Sequence[SampleTicket] = ()) -> None:
+        """Store a label and the tickets that follow from it in one transaction.
+
+        A further look that was already asked for (same event_id and review_round, purpose adjudicate) is skipped.
+        Raises UnknownPart (no such ticket or corrected label) and LabelError: ``duplicate`` when the label_id exists,
+        ``answered`` when the ticket has its answer, ``stale_correction`` when the corrected label was corrected before.
+        """
+
+    def add_known(self, ticket: SampleTicket, truth: Truth, defect_type: str = "") -> None:
+        """Slip in a part whose truth is settled (ticket.purpose is KNOWN)."""
+
+    def ticket(self, ticket_id: str) -> SampleTicket:
+        """Raises UnknownPart."""
+
+    def tickets_of_part(self, part_id: str) -> list[SampleTicket]:
+        """Oldest first; empty when none was drawn."""
+
+    def label(self, label_id: str) -> Label | None: ...
+
+    def answers_of_event(self, event_id: str) -> list[Answer]:
+        """Every label of the part's tickets, corrections included, in the order in which they were stored."""
+
+    def answers(
+        self, *, since: datetime | None = None, until: datetime | None = None, windows: Sequence[str] | None = None
+    ) -> list[Answer]:
+        """Labels of tickets created in [since, until) and of the named windows, in the order in which they were stored."""
+
+    def open_tickets(self, now: datetime, *, labeller: str = "", limit: int | None = None) -> list[SampleTicket]:
+        """Unanswered tickets that have not expired, in the order in which they should be labelled.
+
+        With a labeller: without those that others hold a lease on, adjudications of parts that this labeller
+        judged before, and known tickets of a part and policy that this labeller has answered before.
+        Order: adjudications, then estimates, known and challenge tickets by age of their window and at random inside it
+        (by ticket_id), then training.
+        """
+
+    def claim(self, ticket_id: str, labeller: str, now: datetime, until: datetime) -> bool:
+        """Lease a ticket (or prolong the labeller's own lease); False when someone else holds it or it was answered."""
+
+    def release(self, ticket_id: str, labeller: str) -> None:
+        """Give the labeller's lease back; nothing happens when they hold none."""
+
+    def progress(self, window: str, now: datetime) -> WindowProgress: ...
+
+    def add_plan(self, plan: PlanRecord) -> PlanRecord:
+        """Store the plan of a window; the one already in force (same variant, recipe_version, window) is returned instead."""
+
+    def plan(self, variant: str, recipe_version: str, window: str) -> PlanRecord | None: ...
+
+    def latest_plan(self, variant: str, recipe_version: str) -> PlanRecord | None: ...
+
+    def plans(self, policy: str) -> list[PlanRecord]:
+        """Every window in which this policy was in force, oldest first."""
+
+    def register_challenge(self, part: ChallengePart) -> None:
+        """Raises StoreError when the challenge_id or part_id is registered already."""
+
+    def retire_challenge(self, challenge_id: str, at: datetime) -> None:
+        """Raises UnknownPart; a retired part stays in the register for its past passes."""
+
+    def challenge_parts(self, *, include_retired: bool = False) -> list[ChallengePart]:
+        """By challenge_id, with last_used from their passes."""
+
+    def add_pass(self, challenge_pass: ChallengePass) -> None:
+        """Idempotent by event_id. Raises UnknownPart for an unregistered challenge_id."""
+
+    def passes(self, *, since: datetime | None = None, until: datetime | None = None) -> list[ChallengePass]:
+        """Passes in [since, until), oldest first."""
 
 
 class ImageArchive(Protocol):

@@ -12,6 +12,8 @@ class Purpose(StrEnum):
     CHALLENGE = "challenge"
     ADJUDICATE = "adjudicate"
     TRAINING = "training"
+    KNOWN = "known"
+    """A part whose truth is settled, slipped in to measure the labeller; looks like any first look."""
 
 
 class Truth(StrEnum):
@@ -57,6 +59,61 @@ class Label:
     review_round: int = 1
     corrects: str | None = None
     """label_id of the earlier answer that this one replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A label with the ticket it answers. known: the settled truth when the ticket was slipped in to test the labeller."""
+
+    ticket: SampleTicket
+    label: Label
+    known: Truth | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """Which sampling plan is in force for a recipe in a window. body: the plan as JSON (``label/plan.py`` reads it)."""
+
+    variant: str
+    recipe_version: str
+    window: str
+    policy: str
+    created_at: datetime
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class WindowProgress:
+    """Tickets of one window for estimates (first looks): asked, answered, expired without an answer."""
+
+    asked: int
+    answered: int
+    expired: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengePart:
+    """A registered known-defective part. part_id: its barcode; severity: the plant's own word (minor, major, ...)."""
+
+    challenge_id: str
+    part_id: str
+    variant: str
+    defect_type: str
+    severity: str
+    registered_at: datetime
+    retired_at: datetime | None = None
+    last_used: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengePass:
+    """One run of a challenge part through the line. rejected: NG or REVIEW."""
+
+    event_id: str
+    challenge_id: str
+    window: str
+    passed_at: datetime
+    rejected: bool
 
 
 @dataclass(frozen=True, slots=True)
