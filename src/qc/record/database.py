@@ -40,7 +40,7 @@ class Database:
         self._pool_lock = threading.Lock()
         self._idle_readers: list[sqlite3.Connection] = []
         self._closed = False
-        with self._translated(OSError):
+        with self._translated((sqlite3.Error, OSError)):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
             try:
@@ -99,7 +99,7 @@ class Database:
     def backup(self, target: Path) -> None:
         """A consistent copy of the whole file while the line goes on; an existing target is replaced."""
         unfinished = target.with_name(target.name + ".part")
-        with self._translated(OSError):
+        with self._translated((sqlite3.Error, OSError)):
             unfinished.unlink(missing_ok=True)
             with closing(self._connect()) as source, closing(sqlite3.connect(unfinished)) as copy:
                 source.backup(copy)
@@ -180,11 +180,11 @@ class Database:
             raise StoreError(f"{self.path} is closed")
 
     @contextmanager
-    def _translated(self, *foreign: type[Exception]) -> Iterator[None]:
-        """The border: sqlite3 errors (and ``foreign`` ones) leave as StoreError with the file's name and a remedy."""
+    def _translated(self, foreign: tuple[type[Exception], ...] = (sqlite3.Error,)) -> Iterator[None]:
+        """The border: foreign errors leave as StoreError with the file's name and a remedy."""
         try:
             yield
-        except (sqlite3.Error, *foreign) as error:
+        except foreign as error:
             raise StoreError(f"{self.path}: {error}; {_remedy(error)}") from error
 
 

@@ -81,9 +81,13 @@ def test_a_read_keeps_its_snapshot_while_another_thread_writes(path: Path) -> No
 
 
 def test_nested_writes_are_refused_instead_of_deadlocking(path: Path) -> None:
-    with closing(Database(path)) as database, pytest.raises(StoreError, match="within a transaction"), database.write():
-        with database.write():
-            pass
+    with (
+        closing(Database(path)) as database,
+        pytest.raises(StoreError, match="within a transaction"),
+        database.write(),
+        database.write(),
+    ):
+        pass
 
 
 def test_a_closed_database_says_so(path: Path) -> None:
