@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from qc.domain.frame import Frame, Pixels, Shot
 from qc.domain.inspection import Inspection
 from qc.domain.model import ModelCard
+from qc.domain.publishing import PublisherStatus
 from qc.domain.recipe import Recipe
 from qc.domain.record import AuditEntry, Entry, Event, InspectionRecord, Json, OutboxDepth, OutboxRow
 from qc.domain.truth import Answer, ChallengePart, ChallengePass, Label, PlanRecord, SampleTicket, Truth, WindowProgress
@@ -210,7 +211,10 @@ class Publisher(Protocol):
         """New outbox rows exist."""
 
     def state(self, name: str, body: Mapping[str, Json]) -> None:
-        """Retained telemetry ``state/<name>``; the last value is sent again on every connect."""
+        """Retained telemetry ``state/<name>``; the last value is sent again on every connect. PublishError for a bad name or body."""
+
+    def status(self) -> PublisherStatus:
+        """How delivery is doing, for health checks, metrics and the console. Never raises."""
 
     def close(self, timeout_s: float = 2.0) -> None: ...
 
