@@ -20,6 +20,9 @@ QcError
 """
 
 
+from qc.domain.frame import CameraFault
+
+
 class QcError(Exception):
     """Base of all errors that carry a message meant for a person."""
 
@@ -39,13 +42,22 @@ class CameraLost(CameraError):
 class BadImage(CameraError):
     """One item cannot be used (truncated, not an image, decompression bomb); the source goes on with the next.
 
-    ``part_id`` and ``source_ref`` tell which item it was, so that the part still gets its verdict.
+    ``part_id`` and ``source_ref`` tell which item it was, so that the part still gets its verdict; ``fault`` is
+    that verdict's cause.
     """
 
-    def __init__(self, message: str, *, part_id: str | None = None, source_ref: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        part_id: str | None = None,
+        source_ref: str = "",
+        fault: CameraFault = CameraFault.UNREADABLE,
+    ) -> None:
         super().__init__(message)
         self.part_id = part_id
         self.source_ref = source_ref
+        self.fault = fault
 
 
 class EndOfStream(CameraError):

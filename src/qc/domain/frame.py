@@ -84,3 +84,50 @@ class Shot:
     fault: CameraFault | None = None
     fault_detail: str = ""
     dropped_before: int = 0
+    source_ref: str = ""
+    """As in Frame; also set when there is no frame (a file that cannot be read), so that the record can name the file."""
+
+
+class CameraState(StrEnum):
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    LOST = "lost"
+    """Not reachable; reconnecting."""
+    ENDED = "ended"
+    """A finite source gave everything it had."""
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """What a frame source counted since it was made.
+
+    frames: delivered to the reader. dropped: taken from the camera but discarded (replaced by a newer one, too old, corrupt).
+    bad: items delivered as BadImage. reconnects: connections made after the first. hung: reader threads given up because
+    the library below did not return.
+    """
+
+    state: CameraState
+    frames: int = 0
+    dropped: int = 0
+    bad: int = 0
+    reconnects: int = 0
+    hung: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """Telemetry of one camera: its source, its trigger and how often it was at fault.
+
+    triggers: shots asked for. faults: shots that carry a fault. missed_triggers: free-run ticks that passed while nobody
+    asked for a shot; they have no shot. discarded: frames captured before their trigger or before the resume.
+    """
+
+    camera_id: str
+    source: SourceStatus
+    paused: bool
+    triggers: int
+    faults: int
+    missed_triggers: int
+    discarded: int

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.domain.frame import Frame, Pixels, Shot
+from qc.domain.frame import CameraStatus, Frame, Pixels, Shot, SourceStatus
 from qc.domain.inspection import Inspection
 from qc.domain.model import ModelCard
 from qc.domain.publishing import PublisherStatus
@@ -46,6 +46,9 @@ class FrameSource(Protocol):
         Never blocks much longer than timeout_s.
         """
 
+    def status(self) -> SourceStatus:
+        """Counters and connection state; callable from any thread, before start and after close."""
+
     def close(self) -> None:
         """Release everything within 2 s, even in the middle of a failed connect. Idempotent."""
 
@@ -63,6 +66,15 @@ class Camera(Protocol):
 
     def trigger(self, part_id: str | None = None) -> str:
         """Ask for one shot now (software or MQTT trigger); returns the part id it will carry. CommandError if not allowed."""
+
+    def pause(self) -> None:
+        """No new triggers: self-triggered cameras stay silent, ``trigger`` is refused. Accepted triggers still get their shot."""
+
+    def resume(self) -> None:
+        """Go on with fresh frames only; ticks that passed meanwhile are neither replayed nor missed."""
+
+    def status(self) -> CameraStatus:
+        """Counters and state for telemetry; callable from any thread."""
 
     def close(self) -> None: ...
 
