@@ -1,6 +1,6 @@
 -- The truth street: tickets, labels, sampling plans, known parts, challenge parts.
--- Columns are named after the dataclasses of domain/truth.py. Times are TEXT, UTC, fixed width with microseconds
--- (2026-11-24T08:10:00.000000+00:00), so that text order is time order. "Append-only" is enforced by triggers.
+-- Columns are named after the dataclasses of domain/truth.py. Times are UTC microseconds since 1970-01-01 (columns *_us), as in
+-- 0001_record.sql. "Append-only" is enforced by triggers.
 -- Nothing references the inspections: labels outlive the retention of records.
 
 CREATE TABLE tickets (
@@ -12,14 +12,14 @@ CREATE TABLE tickets (
     inclusion_probability REAL NOT NULL CHECK (inclusion_probability > 0 AND inclusion_probability <= 1),
     policy                TEXT NOT NULL,
     purpose               TEXT NOT NULL CHECK (purpose IN ('estimate', 'challenge', 'adjudicate', 'training', 'known')),
-    created_at            TEXT NOT NULL,
-    expires_at            TEXT NOT NULL,
+    created_us            INTEGER NOT NULL,
+    expires_us            INTEGER NOT NULL,
     review_round          INTEGER NOT NULL DEFAULT 1 CHECK (review_round >= 1)
 ) STRICT;
 CREATE INDEX tickets_by_event ON tickets (event_id);
 CREATE INDEX tickets_by_part ON tickets (part_id);
-CREATE INDEX tickets_by_time ON tickets (created_at);
-CREATE INDEX tickets_by_expiry ON tickets (expires_at);
+CREATE INDEX tickets_by_time ON tickets (created_us);
+CREATE INDEX tickets_by_expiry ON tickets (expires_us);
 CREATE INDEX tickets_by_window ON tickets (window);
 -- Two first looks answered at the same moment must not ask for the same second look twice.
 CREATE UNIQUE INDEX tickets_one_look_per_round ON tickets (event_id, review_round) WHERE purpose = 'adjudicate';
@@ -30,7 +30,7 @@ CREATE TABLE labels (
     truth         TEXT NOT NULL CHECK (truth IN ('good', 'defect', 'unsure')),
     defect_type   TEXT NOT NULL,
     labeller      TEXT NOT NULL CHECK (labeller <> ''),
-    labelled_at   TEXT NOT NULL,
+    labelled_us   INTEGER NOT NULL,
     seconds_spent REAL,
     review_round  INTEGER NOT NULL DEFAULT 1 CHECK (review_round >= 1),
     corrects      TEXT REFERENCES labels (label_id)
@@ -45,7 +45,7 @@ CREATE UNIQUE INDEX labels_one_correction_each ON labels (corrects) WHERE correc
 CREATE VIEW current_labels AS
     SELECT * FROM labels AS l WHERE NOT EXISTS (SELECT 1 FROM labels AS c WHERE c.corrects = l.label_id);
 
--- Tickets that still need their picture, unless expires_at has passed.
+-- Tickets that still need their picture, until expires_us.
 CREATE VIEW unanswered_tickets AS
     SELECT * FROM tickets AS t WHERE NOT EXISTS (SELECT 1 FROM labels AS l WHERE l.ticket_id = t.ticket_id);
 
@@ -55,7 +55,7 @@ CREATE TABLE sampling_plans (
     recipe_version TEXT NOT NULL,
     window         TEXT NOT NULL,
     policy         TEXT NOT NULL,
-    created_at     TEXT NOT NULL,
+    created_us     INTEGER NOT NULL,
     body           TEXT NOT NULL CHECK (json_valid(body)),
     PRIMARY KEY (variant, recipe_version, window)
 ) STRICT;
@@ -70,9 +70,9 @@ CREATE TABLE known_truths (
 
 -- Who is looking at which ticket now. The only table here whose rows change: a lease is no evidence.
 CREATE TABLE label_leases (
-    ticket_id    TEXT PRIMARY KEY REFERENCES tickets (ticket_id),
-    labeller     TEXT NOT NULL,
-    leased_until TEXT NOT NULL
+    ticket_id       TEXT PRIMARY KEY REFERENCES tickets (ticket_id),
+    labeller        TEXT NOT NULL,
+    leased_until_us INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE challenge_parts (
@@ -81,18 +81,18 @@ CREATE TABLE challenge_parts (
     variant       TEXT NOT NULL,
     defect_type   TEXT NOT NULL,
     severity      TEXT NOT NULL,
-    registered_at TEXT NOT NULL,
-    retired_at    TEXT
+    registered_us INTEGER NOT NULL,
+    retired_us    INTEGER
 ) STRICT;
 
 CREATE TABLE challenge_passes (
     event_id     TEXT PRIMARY KEY,
     challenge_id TEXT NOT NULL REFERENCES challenge_parts (challenge_id),
     window       TEXT NOT NULL,
-    passed_at    TEXT NOT NULL,
+    passed_us    INTEGER NOT NULL,
     rejected     INTEGER NOT NULL CHECK (rejected IN (0, 1))
 ) STRICT;
-CREATE INDEX challenge_passes_by_part ON challenge_passes (challenge_id, passed_at);
+CREATE INDEX challenge_passes_by_part ON challenge_passes (challenge_id, passed_us);
 CREATE INDEX challenge_passes_by_window ON challenge_passes (window);
 
 CREATE TRIGGER tickets_no_update BEFORE UPDATE ON tickets BEGIN SELECT RAISE(ABORT, 'tickets are append-only'); END;
@@ -108,9 +108,9 @@ CREATE TRIGGER passes_no_delete BEFORE DELETE ON challenge_passes BEGIN SELECT R
 CREATE TRIGGER challenge_parts_no_delete BEFORE DELETE ON challenge_parts
     BEGIN SELECT RAISE(ABORT, 'challenge parts are retired, not deleted'); END;
 CREATE TRIGGER challenge_parts_only_retire BEFORE UPDATE ON challenge_parts
-    WHEN OLD.retired_at IS NOT NULL OR NEW.challenge_id <> OLD.challenge_id OR NEW.part_id <> OLD.part_id
+    WHEN OLD.retired_us IS NOT NULL OR NEW.challenge_id <> OLD.challenge_id OR NEW.part_id <> OLD.part_id
         OR NEW.variant <> OLD.variant OR NEW.defect_type <> OLD.defect_type OR NEW.severity <> OLD.severity
-        OR NEW.registered_at <> OLD.registered_at
+        OR NEW.registered_us <> OLD.registered_us
     BEGIN SELECT RAISE(ABORT, 'a challenge part can only be retired, once'); END;
 CREATE TRIGGER labels_correct_same_ticket BEFORE INSERT ON labels
     WHEN NEW.corrects IS NOT NULL AND NOT EXISTS (SELECT 1 FROM labels WHERE label_id = NEW.corrects AND ticket_id = NEW.ticket_id)
