@@ -19,7 +19,6 @@ QcError
 └── TrainingError        training or export failed
 """
 
-
 from qc.domain.frame import CameraFault
 
 
