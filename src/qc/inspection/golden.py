@@ -45,8 +45,7 @@ def measure_golden(inspector: Inspector, kind: str, seed: int) -> GoldenVector:
 
 def _integers(raw: np.random.PCG64, count: int, below: int) -> IntPicture:
     """Whole numbers in [0, below) as int64; the tiny modulo bias does not matter for a test picture."""
-    stream: NDArray[np.uint64] = np.asarray(raw.random_raw(count), np.uint64)
-    return (stream % np.uint64(below)).astype(np.int64)
+    return np.asarray(raw.random_raw(count) % np.uint64(below)).astype(np.int64)
 
 
 def _gradient(raw: np.random.PCG64, height: int, width: int) -> IntPicture:
@@ -54,8 +53,8 @@ def _gradient(raw: np.random.PCG64, height: int, width: int) -> IntPicture:
     corners = _integers(raw, 12, 256).reshape(2, 2, 1, 1, 3)
     y = np.arange(height, dtype=np.int64).reshape(-1, 1, 1)
     x = np.arange(width, dtype=np.int64).reshape(1, -1, 1)
-    top = corners[0, 0] * (width - x) + corners[0, 1] * x
-    bottom = corners[1, 0] * (width - x) + corners[1, 1] * x
+    top: IntPicture = corners[0, 0] * (width - x) + corners[0, 1] * x
+    bottom: IntPicture = corners[1, 0] * (width - x) + corners[1, 1] * x
     return (top * (height - y) + bottom * y) // (width * height)
 
 
