@@ -31,6 +31,7 @@ class HaltState:
 
     evidence: S_k per alternative. quiet: judged parts since the last evidence of at least ADVISE.
     halts: how often HALT was entered (each is a KPI: halts may be needless). reason: why the level was entered.
+    version: the recipe that the evidence is about; another recipe has another baseline, so evidence starts anew.
     """
 
     level: Action = Action.NONE
@@ -39,12 +40,15 @@ class HaltState:
     evidence: tuple[float, ...] = field(default=(0.0,) * len(_ALTERNATIVES))
     quiet: int = 0
     halts: int = 0
+    version: str = ""
 
 
-def step(state: HaltState, by_score: Decision, policy: HaltPolicy) -> HaltState:
-    """The state after one more part. ``by_score``: the decision before any review-all override."""
+def step(state: HaltState, by_score: Decision, policy: HaltPolicy, version: str = "") -> HaltState:
+    """The state after one more part of the recipe ``version``. ``by_score``: the decision before any review-all override."""
     if by_score is Decision.NOT_INSPECTED:
         return state
+    if version != state.version:
+        state = HaltState(level=state.level, reason=state.reason, halts=state.halts, version=version)
     window = (1 << policy.run_parts) - 1
     recent = (state.recent << 1 | (by_score is Decision.NG)) & window
     evidence = _update(state.evidence, by_score is not Decision.OK, policy.baseline_reject_rate)
@@ -67,7 +71,7 @@ def raise_to(state: HaltState, level: Action, reason: str) -> HaltState:
 
 def acknowledge(state: HaltState) -> HaltState:
     """Somebody looked: back to NONE with fresh evidence; the count of halts stays."""
-    return HaltState(halts=state.halts)
+    return HaltState(halts=state.halts, version=state.version)
 
 
 def reviews_everything(state: HaltState) -> bool:

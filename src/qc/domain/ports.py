@@ -143,7 +143,7 @@ class TruthStore(Protocol):
         ``answered`` when the ticket has its answer, ``stale_correction`` when the corrected label was corrected before.
         """
 
-    def add_known(self, ticket: SampleTicket, truth: Truth, defect_type: str = "") -> None:
+    def add_known(self, ticket: SampleTicket, truth: Truth) -> None:
         """Slip in a part whose truth is settled (ticket.purpose is KNOWN)."""
 
     def ticket(self, ticket_id: str) -> SampleTicket:
@@ -207,6 +207,9 @@ class TruthStore(Protocol):
 
 class ImageArchive(Protocol):
     """Pictures of parts, written off the hot path and bounded by budget, age and free disk."""
+
+    def wants(self, record: InspectionRecord, *, ticketed: bool) -> bool:
+        """Whether the policy keeps this part's picture; asked before the record is stored, so pure and quick."""
 
     def submit(self, record: InspectionRecord, pixels: Pixels, defect_map: NDArray[np.float32] | None) -> bool:
         """Queue a picture; False when it was dropped (queue or disk full), which is counted. Never blocks."""

@@ -90,3 +90,10 @@ def test_more_rejects_never_give_a_lower_level(decisions: list[Decision], worsen
     policy = HaltPolicy(clear_parts=10_000)
     worse = [NG if decision is OK and worsen[i] else decision for i, decision in enumerate(decisions)]
     assert LEVELS.index(run(worse, policy=policy).level) >= LEVELS.index(run(decisions, policy=policy).level)
+
+
+def test_a_changeover_starts_the_evidence_anew_but_keeps_an_open_level() -> None:
+    almost = run([NG] * (POLICY.run_rejects - 1))
+    assert step(almost, NG, POLICY, "other recipe").recent == 1
+    halted = run([NG] * POLICY.run_rejects)
+    assert step(halted, OK, POLICY, "other recipe").level is Action.HALT

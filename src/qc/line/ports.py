@@ -1,0 +1,48 @@
+"""What the line is joined to."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from qc.decide.halt import HaltState
+from qc.domain.frame import Shot
+from qc.domain.ports import Camera, Clock, ImageArchive, Observer, Publisher, RecordStore, ResultSignal
+from qc.domain.record import InspectionRecord
+from qc.domain.truth import SampleTicket
+from qc.publish.topics import EdgeName
+
+
+def no_ticket(_record: InspectionRecord) -> SampleTicket | None:
+    """A line that asks for no labels."""
+    return None
+
+
+def no_challenge(_shot: Shot) -> str | None:
+    """A line without registered known-defective parts."""
+    return None
+
+
+def no_listener(_state: HaltState, _record: InspectionRecord) -> None:
+    """Nobody listens to the halt policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinePorts:
+    """Everything the loop talks to. The callables are asked about every part and must be quick.
+
+    shift_of: the sampling window of a time. ticket_for: draws a part for labelling. challenge_of: the id of the registered
+    known-defective part that a shot shows. level_raised: told when the halt policy's level rises.
+    """
+
+    name: EdgeName
+    cameras: Sequence[Camera]
+    store: RecordStore
+    archive: ImageArchive
+    publisher: Publisher
+    signal: ResultSignal
+    clock: Clock
+    shift_of: Callable[[datetime], str]
+    ticket_for: Callable[[InspectionRecord], SampleTicket | None] = no_ticket
+    challenge_of: Callable[[Shot], str | None] = no_challenge
+    level_raised: Callable[[HaltState, InspectionRecord], None] = no_listener
+    observers: Sequence[Observer] = ()
