@@ -1,7 +1,8 @@
 """The TruthStore in memory: for tests and simulations. Nothing is durable."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,6 +27,9 @@ class MemoryTruthStore:
         self._lock = threading.RLock()
         self._tickets: dict[str, SampleTicket] = {}
         self._labels: dict[str, Label] = {}
+        self._position: dict[str, int] = {}
+        self._labels_of: defaultdict[str, list[Label]] = defaultdict(list)
+        self._tickets_of: defaultdict[str, list[SampleTicket]] = defaultdict(list)
         self._known: dict[str, Truth] = {}
         self._leases: dict[str, tuple[str, datetime]] = {}
         self._plans: dict[tuple[str, str, str], PlanRecord] = {}
@@ -41,14 +45,16 @@ class MemoryTruthStore:
                 self._check_new(ticket)
             if label is not None:
                 self._labels[label.label_id] = label
+                self._position[label.label_id] = len(self._position)
+                self._labels_of[label.ticket_id].append(label)
                 self._leases.pop(label.ticket_id, None)
             for ticket in wanted:
-                self._tickets[ticket.ticket_id] = ticket
+                self._insert(ticket)
 
-    def add_known(self, ticket: SampleTicket, truth: Truth, defect_type: str = "") -> None:  # noqa: ARG002 - kept by the real store
+    def add_known(self, ticket: SampleTicket, truth: Truth) -> None:
         with self._lock:
             self._check_new(ticket)
-            self._tickets[ticket.ticket_id] = ticket
+            self._insert(ticket)
             self._known[ticket.ticket_id] = truth
 
     def ticket(self, ticket_id: str) -> SampleTicket:
@@ -67,7 +73,9 @@ class MemoryTruthStore:
             return self._labels.get(label_id)
 
     def answers_of_event(self, event_id: str) -> list[Answer]:
-        return [answer for answer in self._answers() if answer.ticket.event_id == event_id]
+        with self._lock:
+            labels = [label for ticket in self._tickets_of[event_id] for label in self._labels_of.get(ticket.ticket_id, [])]
+            return [self._answer(label) for label in sorted(labels, key=lambda label: self._position[label.label_id])]
 
     def answers(
         self, *, since: datetime | None = None, until: datetime | None = None, windows: Sequence[str] | None = None
@@ -163,7 +171,7 @@ class MemoryTruthStore:
         self.ticket(label.ticket_id)
         if label.label_id in self._labels:
             raise LabelError(f"label {label.label_id!r} is stored already", code="duplicate")
-        given = [known for known in self._labels.values() if known.ticket_id == label.ticket_id]
+        given = self._labels_of.get(label.ticket_id, [])
         if label.corrects is None:
             if given:
                 raise LabelError(f"ticket {label.ticket_id!r} has been answered already", code="answered")
@@ -177,14 +185,18 @@ class MemoryTruthStore:
         if ticket.ticket_id in self._tickets:
             raise StoreError(f"ticket {ticket.ticket_id!r} is stored already")
 
+    def _insert(self, ticket: SampleTicket) -> None:
+        self._tickets[ticket.ticket_id] = ticket
+        self._tickets_of[ticket.event_id].append(ticket)
+
     def _already_asked(self, ticket: SampleTicket) -> bool:
         return ticket.purpose is Purpose.ADJUDICATE and any(
-            (known.event_id, known.review_round, known.purpose) == (ticket.event_id, ticket.review_round, Purpose.ADJUDICATE)
-            for known in self._tickets.values()
+            (known.review_round, known.purpose) == (ticket.review_round, Purpose.ADJUDICATE)
+            for known in self._tickets_of[ticket.event_id]
         )
 
     def _is_answered(self, ticket: SampleTicket) -> bool:
-        return any(label.ticket_id == ticket.ticket_id for label in self._labels.values())
+        return ticket.ticket_id in self._labels_of
 
     def _held(self, ticket_id: str, labeller: str, now: datetime) -> bool:
         holder, until = self._leases.get(ticket_id, (labeller, now))
@@ -193,17 +205,23 @@ class MemoryTruthStore:
     def _may_label(self, ticket: SampleTicket, labeller: str, now: datetime) -> bool:
         if self._held(ticket.ticket_id, labeller, now):
             return False
-        seen = [a.ticket for a in self._answers() if a.label.labeller == labeller and a.ticket.event_id == ticket.event_id]
+        seen = [
+            other
+            for other in self._tickets_of[ticket.event_id]
+            if any(label.labeller == labeller for label in self._labels_of.get(other.ticket_id, []))
+        ]
         if ticket.purpose is Purpose.ADJUDICATE:
             return not any(other.purpose in {Purpose.ESTIMATE, Purpose.ADJUDICATE} for other in seen)
         if ticket.purpose is Purpose.KNOWN:
             return not any(other.purpose is Purpose.KNOWN and other.policy == ticket.policy for other in seen)
         return True
 
-    def _answers(self) -> Iterable[Answer]:
+    def _answers(self) -> list[Answer]:
         with self._lock:
-            labels = list(self._labels.values())
-            return [Answer(self._tickets[lb.ticket_id], lb, self._known.get(lb.ticket_id)) for lb in labels]
+            return [self._answer(label) for label in self._labels.values()]
+
+    def _answer(self, label: Label) -> Answer:
+        return Answer(self._tickets[label.ticket_id], label, self._known.get(label.ticket_id))
 
     def _challenge(self, challenge_id: str) -> ChallengePart:
         if challenge_id not in self._challenges:

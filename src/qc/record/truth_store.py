@@ -66,10 +66,10 @@ class SqliteTruthStore:
                 if not _already_asked(connection, ticket):
                     insert_ticket(connection, ticket)
 
-    def add_known(self, ticket: SampleTicket, truth: Truth, defect_type: str = "") -> None:
+    def add_known(self, ticket: SampleTicket, truth: Truth) -> None:
         with self._database.write() as connection:
             insert_ticket(connection, ticket)
-            connection.execute("INSERT INTO known_truths VALUES (?, ?, ?)", (ticket.ticket_id, truth.value, defect_type))
+            connection.execute("INSERT INTO known_truths VALUES (?, ?)", (ticket.ticket_id, truth.value))
 
     def ticket(self, ticket_id: str) -> SampleTicket:
         with self._database.read() as connection:

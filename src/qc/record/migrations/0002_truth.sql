@@ -63,9 +63,8 @@ CREATE INDEX sampling_plans_by_policy ON sampling_plans (policy);
 
 -- Tickets with purpose 'known': the settled truth that the labeller must not see.
 CREATE TABLE known_truths (
-    ticket_id   TEXT PRIMARY KEY REFERENCES tickets (ticket_id),
-    truth       TEXT NOT NULL CHECK (truth IN ('good', 'defect')),
-    defect_type TEXT NOT NULL
+    ticket_id TEXT PRIMARY KEY REFERENCES tickets (ticket_id),
+    truth     TEXT NOT NULL CHECK (truth IN ('good', 'defect'))
 ) STRICT;
 
 -- Who is looking at which ticket now. The only table here whose rows change: a lease is no evidence.
