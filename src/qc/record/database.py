@@ -4,7 +4,7 @@ The stores (records, labels, alarms) share one ``Database``. Several processes m
 WAL mode lets readers go on while one writer at a time commits.
 
 Durability (``synchronous``): with FULL every COMMIT is on the disk when ``write()`` returns, so nothing that was told to
-the outside can be forgotten in a power cut. NORMAL survives a crash or kill -9 of the process just as well, but a power
+the outside can be forgotten after a power cut. NORMAL survives a crash or kill -9 of the process just as well, but a power
 cut may lose the last commits. The measured price of FULL stands in ``store.py``.
 """
 
@@ -51,21 +51,27 @@ class Database:
                 raise
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """One transaction: committed when the block ends, rolled back when it raises. Other writers wait; do not nest.
 
-        sqlite3 errors that leave the block become StoreError.
+        durable False skips the disk flush of this commit: it survives kill -9 but, until the next durable commit, not a
+        power cut. For changes that are safe to forget. sqlite3 errors that leave the block become StoreError.
         """
         with self._write_lock, self._translated():
             self._check_open()
-            self._writer.execute("BEGIN IMMEDIATE")
+            if not durable:
+                self._writer.execute("PRAGMA synchronous = NORMAL")
             try:
+                self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 self._writer.execute("COMMIT")
             except BaseException:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+            finally:
+                if not durable:
+                    self._writer.execute(f"PRAGMA synchronous = {self._synchronous}")
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

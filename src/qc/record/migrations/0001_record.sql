@@ -16,6 +16,7 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_pending ON outbox (seq) WHERE state = 'pending';
 CREATE INDEX outbox_pending_minor ON outbox (kind, seq) WHERE state = 'pending' AND kind <> 'inspection';
 CREATE INDEX outbox_replayed ON outbox (seq) WHERE state = 'pending' AND sent_us IS NOT NULL;
+CREATE INDEX outbox_sent ON outbox (sent_us) WHERE state = 'sent';
 CREATE INDEX outbox_dead ON outbox (seq) WHERE state = 'dead';
 CREATE INDEX outbox_dropped ON outbox (seq) WHERE state = 'dropped';
 
