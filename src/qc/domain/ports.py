@@ -8,12 +8,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qc.domain.alarm import Action, Alarm, Cause
 from qc.domain.frame import CameraStatus, Frame, Pixels, Shot, SourceStatus
 from qc.domain.inspection import Inspection
 from qc.domain.model import ModelCard
 from qc.domain.publishing import PublisherStatus
 from qc.domain.recipe import Recipe
-from qc.domain.record import AuditEntry, Entry, Event, InspectionRecord, Json, OutboxDepth, OutboxRow
+from qc.domain.record import AuditEntry, Entry, InspectionRecord, Json, OutboxDepth, OutboxRow
 from qc.domain.truth import Answer, ChallengePart, ChallengePass, Label, PlanRecord, SampleTicket, Truth, WindowProgress
 
 
@@ -264,4 +265,32 @@ class Observer(Protocol):
     def inspected(self, record: InspectionRecord, shot: Shot, inspection: Inspection | None) -> None:
         """After the commit of the record."""
 
-    def event(self, event: Event) -> None: ...
+
+class AlarmBook(Protocol):
+    """Alarms of the edge: at most one open alarm per quantity and slice; a repeated report updates it."""
+
+    def report(
+        self,
+        quantity: str,
+        slice_: str,
+        *,
+        cause: Cause,
+        action: Action,
+        message: str,
+        evidence: float = 1.0,
+        threshold: float = 1.0,
+        parts: Sequence[str] = (),
+    ) -> Alarm:
+        """Open the alarm of this quantity and slice, or update the open one."""
+
+    def clear(self, quantity: str, slice_: str) -> None:
+        """The cause is gone; nothing happens when no such alarm is open."""
+
+    def acknowledge(self, alarm_id: str, who: str, note: str = "") -> Alarm:
+        """Raises UnknownPart."""
+
+    def snooze(self, alarm_id: str, who: str, until: datetime, reason: str) -> Alarm:
+        """Raises UnknownPart."""
+
+    def open_alarms(self) -> list[Alarm]:
+        """Open, acknowledged and snoozed alarms that are not cleared, oldest first."""

@@ -46,3 +46,16 @@ class LinePorts:
     challenge_of: Callable[[Shot], str | None] = no_challenge
     level_raised: Callable[[HaltState, InspectionRecord], None] = no_listener
     observers: Sequence[Observer] = ()
+
+
+class NoSignal:
+    """ResultSignal of a line without a reject gate."""
+
+    def result(self, record: InspectionRecord) -> None:
+        """Nobody waits for it."""
+
+    def request_halt(self, reason: str) -> None:
+        """Nothing can be stopped."""
+
+    def close(self) -> None:
+        """Nothing is open."""
