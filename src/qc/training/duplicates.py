@@ -71,7 +71,7 @@ def find_copies(thumbs: NDArray[np.uint8], pixel_hashes: Sequence[bytes], varian
     names = np.array(variants, dtype=object)
     for variant in sorted(set(variants)):
         # One picture stands for all its exact copies.
-        rows = [int(i) for i in np.flatnonzero(names == variant) if pixel_hashes[i] and first_of[pixel_hashes[i]] == i]
+        rows = [i for i in np.flatnonzero(names == variant).tolist() if pixel_hashes[i] and first_of[pixel_hashes[i]] == i]
         found, full = _near_groups(thumbs[rows])
         near += [CopyGroup(tuple(rows[i] for i in group.members), exact=False, distance=group.distance) for group in found]
         crowded += full

@@ -65,7 +65,8 @@ def _read_class(product: Path, variant: str, split: str, folder: Path) -> Iterat
 
 def _mask(product: Path, folder: Path, image: Path, defect: str) -> Path | None:
     """ground_truth/<type>/<name>_mask.png as in MVTec, its folder form as in MVTec LOCO, or masks/<type>/<name>.png."""
-    for place in (base / name for base in (product, folder.parent, product.parent) for name in MASK_FOLDERS):
+    bases = (product, folder.parent, product.parent) if product.name.lower() == "images" else (product, folder.parent)
+    for place in (base / name for base in bases for name in MASK_FOLDERS):
         for inside in (place / defect, place / folder.name, place):
             for stem in (f"{image.stem}_mask", image.stem):
                 if (inside / stem).is_dir():

@@ -10,13 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.domain.errors import DatasetError
+from qc.domain.errors import BadImage, DatasetError
 from qc.domain.frame import Pixels
+from qc.ingest import decode
 from qc.training.boxes import Box, boxes_to_mask, format_boxes
 
 Label: TypeAlias = Literal["good", "defect"]
 SPLITS = ("train", "val", "test")
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+IMAGE_SUFFIXES = decode.SUFFIXES | {".webp", ".pgm", ".ppm", ".gif"}
+"""What folders are searched for: also kinds that the line cannot decode, so that they are reported and not skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,11 @@ class Dataset:
 
 
 def read_image(sample: Sample) -> Pixels:
-    """The picture as the line would see it: (H, W, 3) uint8, BGR. Raises DatasetError naming the file."""
-    pixels = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise DatasetError(f"{sample.image}: cannot be decoded as an image; remove it or save it again")
-    return np.asarray(pixels, dtype=np.uint8)
+    """The picture as the line would see it: (H, W, 3) uint8, BGR, upright. Raises DatasetError naming the file."""
+    try:
+        return decode.read_image(sample.image)
+    except BadImage as error:
+        raise DatasetError(f"{sample.image.parent}/{error}; remove it or save it again") from error
 
 
 def read_mask(sample: Sample) -> NDArray[np.bool_] | None:
