@@ -1,6 +1,8 @@
 """What all settings types share."""
 
-from typing import Annotated
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,3 +19,12 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The settings types inside a field's annotation: itself, members of unions, items of lists."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    else:
+        for inner in typing.get_args(annotation):
+            yield from models_in(inner)

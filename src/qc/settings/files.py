@@ -3,7 +3,6 @@
 import difflib
 import os
 import tomllib
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from qc.domain.errors import ConfigError
 from qc.domain.recipe import Recipe
+from qc.settings.base import models_in
 from qc.settings.line import CameraSettings, LineSettings, RtspSettings
 from qc.settings.recipe import RecipeSettings
 
@@ -91,20 +91,12 @@ def _keys_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
             continue
         fields = [model.model_fields[part] for model in models if part in model.model_fields]
         if fields:
-            models = [found for field in fields for found in _models_in(field.annotation)]
+            models = [found for field in fields for found in models_in(field.annotation)]
         else:  # the tag of a discriminated union
             models = [
                 m for m in models if "kind" in m.model_fields and part in typing.get_args(m.model_fields["kind"].annotation)
             ]
     return sorted({name for model in models for name, field in model.model_fields.items() if not field.exclude})
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif typing.get_origin(annotation) in (list, typing.Union, types.UnionType, typing.Annotated):
-        for inner in typing.get_args(annotation):
-            yield from _models_in(inner)
 
 
 def _absolute(value: Any, base: Path) -> Any:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from qc.domain.errors import ConfigError
 from qc.settings import load_line, load_recipes
+from qc.settings.reference import reference
 
 ROOT = Path(__file__).resolve().parents[3]
 LINE = (ROOT / "configs" / "line.toml").read_text()
@@ -160,3 +161,8 @@ def test_garbage_is_a_config_error(tmp_path_factory: pytest.TempPathFactory, gar
     path.write_bytes(garbage)
     with pytest.raises(ConfigError, match=r"line\.toml"):
         load_line(path, {})
+
+
+def test_the_committed_reference_is_current() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    assert page == reference(), "run: python tools/make_config_reference.py"
