@@ -6,7 +6,6 @@ between check and use changes nothing.
 
 import hashlib
 import os
-import shutil
 import stat
 import tempfile
 from dataclasses import dataclass, replace
@@ -43,22 +42,28 @@ def write_bundle(directory: Path, model: bytes, card: ModelCard) -> ModelCard:
     check_card(card, "card")
     _check_name(directory, card)
     check_graph(model, card)
-    directory.parent.mkdir(parents=True, exist_ok=True)
     if directory.exists() or directory.is_symlink():
         raise BundleError(f"{directory}: exists already and bundles are immutable; choose another model_id")
-    part = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
-        part.chmod(0o755)  # mkdtemp makes it private; the service that reads it is another user
-        _write_durably(part / MODEL_FILE, model)
-        _write_durably(part / CARD_FILE, card_to_json(card).encode())
-        _sync(part)
-        part.rename(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        # The hidden neighbour is removed in every case; after the rename there is nothing left to remove.
+        with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent, ignore_cleanup_errors=True) as part:
+            _fill(Path(part), model, card)
+            Path(part).rename(directory)
         _sync(directory.parent)
     except OSError as error:
         raise BundleError(f"{directory}: cannot be written ({error.strerror}); check disk space and permissions") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return card
+
+
+def _fill(part: Path, model: bytes, card: ModelCard) -> None:
+    part.chmod(0o755)  # made private by tempfile, but the service that reads it is another user
+    for name, content in ((MODEL_FILE, model), (CARD_FILE, card_to_json(card).encode())):
+        with (part / name).open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    _sync(part)
 
 
 def verify_bundle(directory: Path) -> Bundle:
@@ -90,9 +95,9 @@ def _check_files(directory: Path) -> None:
     try:
         if not stat.S_ISDIR(directory.lstat().st_mode):
             raise BundleError(f"{directory}: must be a directory, not a link or file; copy the bundle itself")
-        for entry in os.scandir(directory):
-            if not entry.is_file(follow_symlinks=False):
-                raise BundleError(f"{entry.path}: a bundle holds plain files only, no links or folders; remove it")
+        for path in directory.iterdir():
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise BundleError(f"{path}: a bundle holds plain files only, no links or folders; remove it")
     except OSError as error:
         raise BundleError(f"{directory}: cannot be read ({error.strerror}); check model_id and the model directory") from error
 
@@ -103,19 +108,13 @@ def _read(path: Path, limit_bytes: int) -> bytes:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise BundleError(f"{path}: must be a plain file")
-            content = file.read(limit_bytes + 1)
+            # The size first, so that a huge file costs no memory; then the content, which may have grown.
+            content = file.read(limit_bytes + 1) if os.fstat(file.fileno()).st_size <= limit_bytes else None
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); copy the complete bundle again") from error
-    if len(content) > limit_bytes:
+    if content is None or len(content) > limit_bytes:
         raise BundleError(f"{path}: larger than the allowed {limit_bytes} bytes")
     return content
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync(directory: Path) -> None:

@@ -36,7 +36,7 @@ def _span(corners: list[float], size: int) -> tuple[int, int]:
     return first, last
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)  # at 5 MP a mask takes 5 MB
 def keep_mask(roi: Polygon | None, ignore: tuple[Polygon, ...], view: View, height: int, width: int) -> NDArray[np.uint8] | None:
     """(height, width) uint8, 255 where a cell of the grid over ``view`` counts and 0 elsewhere; None when all count.
 
@@ -63,4 +63,6 @@ def _fill(grid: NDArray[np.uint8], polygon: Polygon, view: View, value: int) -> 
     cells = (corners - (x, y)) / (view_width, view_height) * (width, height) - 0.5
     cells = np.clip(cells, -_FIXED_POINT_LIMIT, _FIXED_POINT_LIMIT)
     fixed = np.round(cells * (1 << _FIXED_POINT_BITS)).astype(np.int32)
+    # An outline that runs exactly along a border between cells would be rounded into the cell beyond; pull it inwards.
+    fixed += 2 * np.sign(fixed.min(axis=0) + fixed.max(axis=0) - 2 * fixed)
     cv2.fillPoly(grid, [fixed], [value], shift=_FIXED_POINT_BITS)

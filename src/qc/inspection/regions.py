@@ -19,10 +19,11 @@ def find_regions(inspection: Inspection, recipe: Recipe) -> tuple[Region, ...]:
     recipe.min_defect_area are dropped. Boxes and areas are relative to the whole frame, in steps of one map cell.
     """
     defect_map = inspection.defect_map
-    if float(defect_map.max()) < recipe.map_threshold:
+    threshold = np.float32(recipe.map_threshold)  # the map's own precision, so that "equal" means the same everywhere
+    if defect_map.max() < threshold:
         return ()
     height, width = defect_map.shape
-    over = (defect_map >= recipe.map_threshold).astype(np.uint8)
+    over = (defect_map >= threshold).astype(np.uint8)
     keep = keep_mask(recipe.roi, recipe.ignore, inspection.view, height, width)
     if keep is not None:
         over &= keep

@@ -11,7 +11,7 @@ import onnxruntime as ort
 import structlog
 from numpy.typing import NDArray
 
-from qc.domain.errors import BundleError, InspectionError
+from qc.domain.errors import BundleError, ConfigError, InspectionError
 from qc.domain.frame import Pixels
 from qc.domain.inspection import Inspection
 from qc.domain.model import GoldenVector, ModelCard
@@ -43,12 +43,20 @@ class Runtime:
 
     providers: keys of PROVIDERS in order of preference; ``cpu`` is always the last resort. intra_op_threads: threads for one
     picture, 0 lets onnxruntime take all cores. spin: let idle threads busy-wait for work. warmup_runs: before the first part.
+    Raises ConfigError.
     """
 
     providers: tuple[str, ...] = ("cpu",)
     intra_op_threads: int = 0
     spin: bool = False
     warmup_runs: int = 3
+
+    def __post_init__(self) -> None:
+        for name in self.providers:
+            if name not in PROVIDERS:
+                raise ConfigError(f"providers: {name!r} is unknown; allowed are {', '.join(PROVIDERS)}")
+        if self.intra_op_threads < 0 or self.warmup_runs < 0:
+            raise ConfigError("intra_op_threads and warmup_runs must be at least 0")
 
 
 class OnnxInspector:
