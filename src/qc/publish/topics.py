@@ -10,9 +10,6 @@ from qc.domain.record import EventKind
 ROOT: Final = "qc/v1"
 LEVEL: Final = re.compile(r"[a-z0-9_-]{1,64}")
 
-STATES: Final = ("camera", "model", "recipe", "counters", "kpi", "line", "alarms")
-"""Names of the retained telemetry topics ``state/<name>``."""
-
 
 def check_level(what: str, name: str) -> str:
     """Returns ``name`` when it can be one level of a topic; raises ConfigError otherwise."""
@@ -62,7 +59,7 @@ class Topics:
         return f"{self.root}/status"
 
     def state(self, name: str) -> str:
-        """Retained telemetry; ``name`` is one of STATES."""
+        """Retained telemetry; ``payloads.STATE_PAYLOADS`` lists the names."""
         return f"{self.root}/state/{name}"
 
     def event(self, kind: EventKind) -> str:

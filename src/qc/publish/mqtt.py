@@ -1,0 +1,628 @@
+"""The MQTT publisher: drains the outbox, keeps status and state topics, takes commands.
+
+Threads: paho's network thread, whose callbacks only put into the inbox; the drain thread, which alone owns connection,
+window and in-flight map; the command desk's worker. Every connection gets a fresh client (see ``link.make_client``).
+"""
+
+import queue
+import random
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import paho.mqtt.client as mqtt
+import structlog
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+from pydantic import ValidationError
+
+from qc.domain.errors import CommandError, PublishError, StoreError
+from qc.domain.ports import Command, CommandHandler, RecordStore
+from qc.domain.publishing import PublisherStatus
+from qc.domain.record import EventKind, Json, OutboxRow
+from qc.publish.desk import CommandDesk, RawCommand
+from qc.publish.events import rfc3339
+from qc.publish.link import MqttOptions, begin_connect, explain_failure, explain_loss, make_client
+from qc.publish.outbox import OutboxFeed
+from qc.publish.payloads import EVENT_PAYLOADS, STATE_PAYLOADS, schema_of, to_json
+from qc.publish.topics import EdgeName, Topics
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.2
+STABLE_S = 10.0
+"""A connection that lived this long resets the back-off; shorter ones may be two clients throwing each other out."""
+FATAL_CODES = frozenset({0x81, 0x82, 0x90, 0x95, 0x99})
+"""DISCONNECT reasons that one bad message can cause: malformed, protocol error, topic invalid, too large, payload format."""
+DEAD_LETTER_ALARM_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One publish; row is set for events, the others may be lost with the connection."""
+
+    topic: str
+    payload: bytes
+    properties: Properties
+    retain: bool = False
+    row: OutboxRow | None = None
+
+
+@dataclass(slots=True)
+class _Session:
+    """One connection. window counts all QoS 1 messages, because the broker's Receive Maximum does."""
+
+    client: mqtt.Client
+    window: int = 1
+    max_packet_bytes: int = 0
+    opened_s: float = 0.0
+    abandoned: bool = False
+    in_flight: dict[int, tuple[_Message, float]] = field(default_factory=dict)
+    control: deque[_Message] = field(default_factory=deque)
+
+
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    session: _Session
+    reason: ReasonCode
+    properties: Properties | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """error: why no connection was made; reason: why one ended; by_broker: the broker said so."""
+
+    session: _Session
+    error: BaseException | None = None
+    reason: ReasonCode | None = None
+    by_broker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Acked:
+    session: _Session
+    mid: int
+    reason: ReasonCode
+
+
+@dataclass(frozen=True, slots=True)
+class _Subscribed:
+    session: _Session
+    reasons: Sequence[ReasonCode]
+
+
+_POKE = object()
+
+
+def message_properties(schema: str, content_type: str = "application/json") -> Properties:
+    """MQTT v5 properties of a payload; ``schema`` is also a user property, so that a router need not parse JSON."""
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ContentType = content_type
+    if content_type == "application/json":
+        properties.PayloadFormatIndicator = 1
+    if schema:
+        properties.UserProperty = [("schema", schema)]
+    return properties
+
+
+EVENT_PROPERTIES = {kind: message_properties(schema_of(model)) for kind, model in EVENT_PAYLOADS.items()}
+
+
+class MqttPublisher:
+    """``ports.Publisher`` over MQTT v5. Nothing here blocks the caller; ``start`` works without a broker.
+
+    handler executes commands in the desk's thread (None: every command is refused). on_status is called in the drain thread
+    when the connection comes, goes or fails for a new reason. on_dead_letter is called for the first event of a kind that
+    the broker refuses, then at most once a minute and kind, and never for alarms: an alarm about a refused alarm would not
+    end. discovery: (topic, JSON) pairs, retained, sent on every connect.
+    """
+
+    def __init__(
+        self,
+        store: RecordStore,
+        name: EdgeName,
+        options: MqttOptions,
+        *,
+        handler: CommandHandler | None = None,
+        on_status: Callable[[PublisherStatus], None] | None = None,
+        on_dead_letter: Callable[[OutboxRow, str], None] | None = None,
+        version: str = "",
+        discovery: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._topics = Topics(name)
+        self._options = options
+        self._on_status = on_status
+        self._on_dead_letter = on_dead_letter
+        self._version = version
+        self._discovery = discovery
+        self._client_id = options.client_id or "qc-" + str(name).replace("/", "-")
+        self._started_at = datetime.now(UTC)
+        self._feed = OutboxFeed(store, settle_s=options.settle_s)
+        self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._poked = False
+        self._stop = threading.Event()
+        self._close_by_s = float("inf")
+        self._thread = threading.Thread(target=self._run, name="qc-publish", daemon=True)
+        self._slots_lock = threading.Lock()
+        self._slots: dict[str, _Message] = {}
+        self._unsent: set[str] = set()
+        self._slot_sent_s: dict[str, float] = {}
+        self._desk = CommandDesk(
+            handler or _no_commands,
+            self._respond,
+            max_bytes=options.max_command_bytes,
+            max_waiting=options.max_waiting_commands,
+        )
+        self._connected = False
+        self._since: datetime | None = None
+        self._last_error = ""
+        self._in_flight = 0
+        self._acked_events = 0
+        self._dead = 0
+        self._connects = 0
+        self._refused_states = 0
+        self._failures = 0
+        self._suspect = False
+        self._alarmed_s: dict[EventKind, float] = {}
+        self._due_s = {"poll": 0.0, "heartbeat": 0.0, "settle": 0.0}
+
+    # --- what the line calls -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._desk.start()
+        self._thread.start()
+
+    def wake(self) -> None:
+        if not self._poked:
+            self._poked = True
+            self._inbox.put(_POKE)
+
+    def state(self, name: str, body: Mapping[str, Json]) -> None:
+        """Keep the value and send it when connected, at most every ``state_interval_s``; ``schema`` and ``ts`` are added."""
+        model = STATE_PAYLOADS.get(name)
+        if model is None:
+            raise PublishError(f"no state topic {name!r}; there are {', '.join(STATE_PAYLOADS)}")
+        schema = schema_of(model)
+        payload = to_json({"schema": schema, "ts": rfc3339(datetime.now(UTC)), **body})
+        try:
+            model.model_validate_json(payload)
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            raise PublishError(f"state {name}: {'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}") from error
+        self._keep(_Message(self._topics.state(name), payload, message_properties(schema), retain=True))
+
+    def thumb(self, camera: str, jpeg: bytes) -> None:
+        """Keep and send a small picture of the last part, retained, under the same rules as ``state``."""
+        self._keep(_Message(self._topics.thumb(camera), jpeg, message_properties("", "image/jpeg"), retain=True))
+
+    def status(self) -> PublisherStatus:
+        try:
+            depth = self._store.depth()
+        except StoreError:
+            depth = None
+        return PublisherStatus(
+            connected=self._connected,
+            server=self._options.server,
+            since=self._since,
+            last_error=self._last_error,
+            in_flight=self._in_flight,
+            acked=self._acked_events,
+            dead=self._dead,
+            connects=self._connects,
+            refused_states=self._refused_states,
+            commands=self._desk.taken,
+            commands_refused=self._desk.refused,
+            depth=depth,
+        )
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Say ``offline`` when connected, then end. What is not delivered stays in the store. Idempotent."""
+        close_by_s = time.monotonic() + timeout_s
+        self._close_by_s = close_by_s
+        self._stop.set()
+        self._inbox.put(_POKE)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        self._desk.close(max(0.0, close_by_s - time.monotonic()))
+
+    def _keep(self, message: _Message) -> None:
+        with self._slots_lock:
+            self._slots[message.topic] = message
+            self._unsent.add(message.topic)
+        if self._connected:
+            self.wake()
+
+    def _respond(self, raw: RawCommand, answer: bytes) -> None:
+        """In the desk's or the network thread: hand the answer to the drain thread."""
+        if raw.response_topic is None:
+            return
+        if not self._topics.may_respond_to(raw.response_topic):
+            log.warning("response_topic_refused", topic=raw.response_topic[:200])
+            return
+        properties = message_properties("qc.response/1")
+        properties.MessageExpiryInterval = 60
+        if raw.correlation is not None:
+            properties.CorrelationData = raw.correlation
+        self._inbox.put(_Message(raw.response_topic, answer, properties))
+
+    # --- the drain thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._pause(random.uniform(0, self._options.backoff_min_s / 2))  # many edges may start at the same moment
+        while not self._stop.is_set():
+            try:
+                session = self._connect()
+                if session is not None:
+                    self._serve(session)
+            except Exception as error:
+                log.exception("publisher_failed")
+                self._down(f"internal error: {type(error).__name__}: {error}")
+            if not self._stop.is_set():
+                self._failures += 1
+                longest_s = min(self._options.backoff_max_s, self._options.backoff_min_s * 2 ** min(self._failures - 1, 16))
+                self._pause(random.uniform(longest_s / 2, longest_s))
+
+    def _pause(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while not self._stop.is_set() and (left_s := until_s - time.monotonic()) > 0:
+            self._drop_answer(self._take(left_s))
+
+    def _take(self, timeout_s: float) -> object | None:
+        try:
+            item = self._inbox.get(timeout=max(0.0, timeout_s))
+        except queue.Empty:
+            return None
+        if item is _POKE:
+            self._poked = False
+        return item
+
+    def _drop_answer(self, item: object | None) -> None:
+        if isinstance(item, _Message):
+            self._refused_states += 1
+            log.warning("response_lost", topic=item.topic, reason="not connected")
+
+    def _connect(self) -> _Session | None:
+        """A session with an accepted CONNECT, or None with the reason noted."""
+        options = self._options
+        try:
+            client = make_client(options, self._client_id)
+        except PublishError as error:
+            self._down(str(error))
+            return None
+        will = self._status_payload("offline", "connection_lost", outbox_rows=None)
+        client.will_set(self._topics.status, will, qos=1, retain=True)
+        session = _Session(client)
+        self._hear(session)
+        begin_connect(client, options)
+        give_up_s = time.monotonic() + 2 * options.connect_timeout_s + 1
+        while not self._stop.is_set() and (left_s := give_up_s - time.monotonic()) > 0:
+            item = self._take(left_s)
+            self._drop_answer(item)
+            if isinstance(item, _Connected) and item.session is session:
+                if item.reason.is_failure:
+                    self._abandon(session)
+                    self._down(explain_loss(item.reason, options, before_connack=True))
+                    return None
+                self._open(session, item.properties)
+                return session
+            if isinstance(item, _Lost) and item.session is session:
+                self._abandon(session)
+                if item.reason is not None:
+                    self._down(explain_loss(item.reason, options, before_connack=True))
+                else:
+                    self._down(explain_failure(item.error, options))
+                return None
+        self._abandon(session)
+        if not self._stop.is_set():
+            self._down(f"{options.server} does not answer the CONNECT")
+        return None
+
+    def _hear(self, session: _Session) -> None:
+        """Callbacks run in paho's network thread with its locks held: they put into queues and nothing else."""
+        inbox, client = self._inbox, session.client
+
+        def on_connect(_c: object, _u: object, _f: object, reason: ReasonCode, properties: Properties | None) -> None:
+            if session.abandoned:
+                client.disconnect()
+            inbox.put(_Connected(session, reason, properties))
+
+        def on_connect_fail(_c: object, _u: object) -> None:
+            inbox.put(_Lost(session, error=sys.exc_info()[1]))  # paho calls this inside its except block
+            client.disconnect()  # else paho would try once more by itself
+
+        def on_disconnect(_c: object, _u: object, flags: mqtt.DisconnectFlags, reason: ReasonCode, _p: object) -> None:
+            inbox.put(_Lost(session, reason=reason, by_broker=flags.is_disconnect_packet_from_server))
+
+        def on_publish(_c: object, _u: object, mid: int, reason: ReasonCode, _p: object) -> None:
+            inbox.put(_Acked(session, mid, reason))
+
+        def on_subscribe(_c: object, _u: object, _mid: int, reasons: list[ReasonCode], _p: object) -> None:
+            inbox.put(_Subscribed(session, reasons))
+
+        def on_message(_c: object, _u: object, message: mqtt.MQTTMessage) -> None:
+            try:
+                self._desk.take(raw_command(message))
+            except Exception:
+                log.exception("command_unreadable")
+
+        client.on_connect, client.on_connect_fail, client.on_disconnect = on_connect, on_connect_fail, on_disconnect
+        client.on_publish, client.on_subscribe, client.on_message = on_publish, on_subscribe, on_message
+
+    def _abandon(self, session: _Session) -> None:
+        """Let the client go; its network thread ends by itself, at the latest when its connect times out."""
+        session.abandoned = True
+        session.client.disconnect()
+        if self._connected:
+            self._connected = False
+            self._in_flight = 0
+            self._since = datetime.now(UTC)
+
+    def _open(self, session: _Session, properties: Properties | None) -> None:
+        """CONNECT accepted: subscribe, then queue birth, discovery and every state in front of the events."""
+        granted = getattr(properties, "ReceiveMaximum", 65535)
+        session.window = max(1, min(self._options.window, 50, granted))
+        session.max_packet_bytes = getattr(properties, "MaximumPacketSize", 268_435_455)
+        session.opened_s = time.monotonic()
+        self._connects += 1
+        self._feed.rewind()
+        session.client.subscribe(self._topics.commands, options=SubscribeOptions(qos=1, retainHandling=2))
+        self._queue_status(session, "connected")
+        for topic, payload in self._discovery:
+            session.control.append(_Message(topic, payload, message_properties(""), retain=True))
+        with self._slots_lock:
+            self._unsent.update(self._slots)
+        self._slot_sent_s.clear()
+        self._due_s = dict.fromkeys(self._due_s, 0.0) | {"heartbeat": session.opened_s + self._options.heartbeat_s}
+        self._connected = True
+        self._since = datetime.now(UTC)
+        log.info("broker_connected", server=self._options.server, window=session.window)
+        self._note("")
+
+    def _serve(self, session: _Session) -> None:
+        """Until the connection ends or the publisher closes."""
+        error = ""
+        while not self._stop.is_set() and not error:
+            try:
+                self._housekeeping(session)
+                self._fill(session)
+                error = self._digest(session) or self._overdue(session)
+            except StoreError as store_error:
+                error = f"the record store failed: {store_error}"
+        if self._stop.is_set():
+            self._say_goodbye(session)
+            return
+        try:
+            self._feed.settle(time.monotonic())
+        except StoreError as store_error:
+            log.warning("outbox_settle_failed", error=str(store_error))
+        if time.monotonic() - session.opened_s >= STABLE_S:
+            self._failures = 0
+        self._abandon(session)
+        self._down(error)
+
+    def _housekeeping(self, session: _Session) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._due_s["settle"]:
+            self._due_s["settle"] = now_s + TICK_S
+            self._feed.settle(now_s)
+        if now_s >= self._due_s["poll"]:
+            self._due_s["poll"] = now_s + self._options.poll_s
+            self._feed.look_back()
+        if now_s >= self._due_s["heartbeat"]:
+            self._due_s["heartbeat"] = now_s + self._options.heartbeat_s
+            self._queue_status(session, "heartbeat")
+
+    def _fill(self, session: _Session) -> None:
+        """Send until the window is full or nothing is left."""
+        window = 1 if self._suspect else session.window
+        while len(session.in_flight) < window and (message := self._next_message(session)) is not None:
+            size = len(message.payload) + len(message.topic) + 256
+            if size > session.max_packet_bytes:
+                self._refused(message, f"larger than the broker accepts ({session.max_packet_bytes} bytes)")
+                continue
+            try:
+                info = session.client.publish(
+                    message.topic, message.payload, qos=1, retain=message.retain, properties=message.properties
+                )
+            except ValueError as error:
+                self._refused(message, f"cannot be sent: {error}")
+                continue
+            session.in_flight[info.mid] = (message, time.monotonic())
+            if info.rc != mqtt.MQTT_ERR_SUCCESS:  # the connection is gone; its _Lost is on the way and rewinds the feed
+                break
+        self._in_flight = len(session.in_flight)
+
+    def _next_message(self, session: _Session) -> _Message | None:
+        if session.control:
+            return session.control.popleft()
+        if self._unsent and (slot := self._due_slot()) is not None:
+            return slot
+        row = self._feed.next()
+        if row is None:
+            return None
+        return _Message(self._topics.event(row.kind), row.payload, EVENT_PROPERTIES[row.kind], row=row)
+
+    def _due_slot(self) -> _Message | None:
+        now_s = time.monotonic()
+        with self._slots_lock:
+            for topic in self._unsent:
+                if now_s - self._slot_sent_s.get(topic, -1e9) >= self._options.state_interval_s:
+                    self._unsent.remove(topic)
+                    self._slot_sent_s[topic] = now_s
+                    return self._slots[topic]
+        return None
+
+    def _digest(self, session: _Session) -> str:
+        """Wait at most one tick, then take what the inbox holds; returns why the connection is over, or ""."""
+        item = self._take(TICK_S)
+        for _ in range(200):
+            if item is None:
+                return ""
+            if item is _POKE:
+                self._feed.refill()
+            elif isinstance(item, _Message):
+                session.control.append(item)
+            elif isinstance(item, _Acked) and item.session is session:
+                self._acknowledge(session, item)
+            elif isinstance(item, _Subscribed) and item.session is session:
+                if any(reason.is_failure for reason in item.reasons):
+                    self._note(f"the broker refuses the subscription to {self._topics.commands}: commands cannot arrive")
+            elif isinstance(item, _Lost) and item.session is session:
+                return self._lost(session, item)
+            item = self._take(0)
+        return ""
+
+    def _acknowledge(self, session: _Session, ack: _Acked) -> None:
+        message, _ = session.in_flight.pop(ack.mid, (None, 0.0))
+        self._in_flight = len(session.in_flight)
+        if message is None:
+            return
+        if ack.reason.is_failure:
+            self._refused(message, f"{ack.reason.getName()} (0x{ack.reason.value:02x})")
+        elif message.row is not None:
+            self._feed.acked(message.row.seq, time.monotonic())
+            self._acked_events += 1
+            self._suspect = False
+
+    def _refused(self, message: _Message, reason: str) -> None:
+        """The broker will not take this message, now or later."""
+        row = message.row
+        if row is None:
+            self._refused_states += 1
+            if not self._last_error:
+                self._note(f"the broker refuses {message.topic}: {reason}")
+            return
+        self._feed.refused(row, reason)
+        self._dead += 1
+        now_s = time.monotonic()
+        if now_s - self._alarmed_s.get(row.kind, -1e9) < DEAD_LETTER_ALARM_S:
+            return
+        self._alarmed_s[row.kind] = now_s
+        log.error("dead_letter", topic=message.topic, seq=row.seq, reason=reason)
+        self._note(f"the broker refuses {message.topic}: {reason}; refused events are kept as dead letters")
+        if self._on_dead_letter is not None and row.kind is not EventKind.ALARM:
+            try:
+                self._on_dead_letter(row, reason)
+            except Exception:
+                log.exception("dead_letter_callback_failed")
+
+    def _lost(self, session: _Session, lost: _Lost) -> str:
+        reason = lost.reason
+        if reason is not None and lost.by_broker and reason.value in FATAL_CODES:
+            rows = [message for message, _ in session.in_flight.values() if message.row is not None]
+            if self._suspect and len(rows) == 1:
+                self._refused(rows[0], f"the broker hung up on it: {reason.getName()}")
+                self._suspect = False
+            else:
+                self._suspect = bool(rows)  # next time one by one, to find which
+        if reason is None:
+            return explain_failure(lost.error, self._options)
+        return explain_loss(reason, self._options, before_connack=False)
+
+    def _overdue(self, session: _Session) -> str:
+        """The ack watchdog: paho can believe in a connection whose network thread has died."""
+        for _, sent_s in session.in_flight.values():  # the first is the oldest
+            if time.monotonic() - sent_s > self._options.ack_timeout_s:
+                return f"{self._options.server} has not acknowledged anything for {self._options.ack_timeout_s:g} s"
+            break
+        return ""
+
+    def _say_goodbye(self, session: _Session) -> None:
+        """A clean end: offline status, what was acknowledged written off, DISCONNECT (which drops the will)."""
+        payload = self._status_payload("offline", "shutdown", outbox_rows=self._outbox_rows())
+        client = session.client
+        info = client.publish(self._topics.status, payload, qos=1, retain=True, properties=message_properties("qc.status/1"))
+        give_up_s = min(self._close_by_s - 0.4, time.monotonic() + 1.5)
+        farewell = _Message(self._topics.status, payload, message_properties("qc.status/1"))
+        session.in_flight[info.mid] = (farewell, time.monotonic())
+        try:
+            while info.mid in session.in_flight and (left_s := give_up_s - time.monotonic()) > 0:
+                item = self._take(left_s)
+                if isinstance(item, _Acked) and item.session is session:
+                    self._acknowledge(session, item)
+                elif isinstance(item, _Lost) and item.session is session:
+                    break
+            self._feed.settle(time.monotonic(), at_once=True)
+        except StoreError as error:
+            log.warning("outbox_settle_failed", error=str(error))
+        self._abandon(session)
+        until_s = time.monotonic() + 0.3
+        while (left_s := until_s - time.monotonic()) > 0:  # let the DISCONNECT leave before the process does
+            item = self._take(left_s)
+            if isinstance(item, _Lost) and item.session is session:
+                break
+        self._note("closed", quiet=True)
+
+    # --- status --------------------------------------------------------------------------------------------------------
+
+    def _outbox_rows(self) -> int | None:
+        try:
+            return self._store.depth().rows
+        except StoreError:
+            return None
+
+    def _queue_status(self, session: _Session, reason: str) -> None:
+        payload = self._status_payload("online", reason, outbox_rows=self._outbox_rows())
+        session.control.append(_Message(self._topics.status, payload, message_properties("qc.status/1"), retain=True))
+
+    def _status_payload(self, state: str, reason: str, *, outbox_rows: int | None) -> bytes:
+        return to_json(
+            {
+                "schema": "qc.status/1",
+                "ts": rfc3339(datetime.now(UTC)),
+                "state": state,
+                "reason": reason,
+                "site": self._name.site,
+                "area": self._name.area,
+                "line": self._name.line,
+                "edge": self._name.edge,
+                "version": self._version,
+                "started_at": rfc3339(self._started_at),
+                "connects": self._connects,
+                "heartbeat_s": self._options.heartbeat_s,
+                "outbox_rows": outbox_rows,
+            }
+        )
+
+    def _down(self, error: str) -> None:
+        """No connection, for this reason."""
+        self._since = self._since or datetime.now(UTC)
+        repeated = error == self._last_error
+        if not repeated:
+            log.warning("broker_unavailable", error=error)
+        self._note(error, quiet=repeated)
+
+    def _note(self, error: str, *, quiet: bool = False) -> None:
+        """Remember the trouble ("" for none) and tell whoever wants to know, unless it is old news."""
+        self._last_error = error
+        if self._on_status is not None and not quiet:
+            try:
+                self._on_status(self.status())
+            except Exception:
+                log.exception("status_callback_failed")
+
+
+def raw_command(message: mqtt.MQTTMessage) -> RawCommand:
+    """What the desk needs of a paho message."""
+    properties = message.properties
+    return RawCommand(
+        name=message.topic.rsplit("/", 1)[-1],
+        payload=bytes(message.payload),
+        retained=message.retain,
+        received_s=time.monotonic(),
+        expiry_s=getattr(properties, "MessageExpiryInterval", None),
+        response_topic=getattr(properties, "ResponseTopic", None),
+        correlation=getattr(properties, "CorrelationData", None),
+    )
+
+
+def _no_commands(command: Command) -> Mapping[str, Json]:
+    raise CommandError("unknown_command", f"this edge takes no commands; {command.name!r} was refused")
