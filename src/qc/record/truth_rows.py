@@ -3,27 +3,12 @@
 import sqlite3
 
 from qc.domain.truth import ChallengePart, ChallengePass, Label, PlanRecord, Purpose, SampleTicket, Truth
+from qc.record.rows import TICKET_COLUMNS, insertion, ticket_values
 from qc.record.times import from_us, to_us
 
 
 def insert_ticket(connection: sqlite3.Connection, ticket: SampleTicket) -> None:
-    """Insert within the caller's transaction; raises sqlite3.IntegrityError when it exists or is not valid."""
-    connection.execute(
-        "INSERT INTO tickets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            ticket.ticket_id,
-            ticket.event_id,
-            ticket.part_id,
-            ticket.window,
-            ticket.stratum,
-            ticket.inclusion_probability,
-            ticket.policy,
-            ticket.purpose.value,
-            to_us(ticket.created_at),
-            to_us(ticket.expires_at),
-            ticket.review_round,
-        ),
-    )
+    connection.execute(insertion("tickets", TICKET_COLUMNS), ticket_values(ticket))
 
 
 def insert_label(connection: sqlite3.Connection, label: Label) -> None:
