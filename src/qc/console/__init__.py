@@ -1,0 +1,1 @@
+"""The operator's web page, its API, health checks and metrics, served by the edge process itself."""
