@@ -13,7 +13,7 @@ import structlog
 from qc.domain.errors import CommandError
 from qc.domain.ports import CommandHandler
 from qc.publish.commands import parse_command, response
-from qc.publish.events import rfc3339
+from qc.publish.payloads import rfc3339
 
 log = structlog.get_logger(__name__)
 

@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from uuid_utils import uuid7
 
 from qc.domain.alarm import Alarm
-from qc.domain.errors import PublishError
 from qc.domain.inspection import Region
 from qc.domain.record import Event, EventKind, InspectionRecord, Json
 from qc.domain.truth import SampleTicket, Truth
+from qc.publish.payloads import rfc3339
 from qc.publish.topics import EdgeName
 
 CHOICES: list[Json] = [truth.value for truth in Truth]
@@ -19,15 +19,6 @@ CHOICES: list[Json] = [truth.value for truth in Truth]
 def new_event_id() -> str:
     """A UUIDv7: unique, and sorts by the time of its making."""
     return str(uuid7())
-
-
-def rfc3339(at: datetime) -> str:
-    """``2026-11-24T08:15:07.123Z``. Raises PublishError for a naive time: nobody could tell which zone it is in."""
-    offset = at.utcoffset()
-    if offset is None:
-        raise PublishError(f"time {at.isoformat()} has no zone; events need an aware datetime")
-    text = (at if not offset else at.astimezone(UTC)).isoformat(timespec="milliseconds")
-    return text[:-6] + "Z"
 
 
 def _number(value: float | None) -> float | None:

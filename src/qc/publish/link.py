@@ -65,18 +65,18 @@ class MqttOptions:
         return f"{scheme[self.transport, self.tls is not None]}://{self.host}:{self.port}"
 
 
-def make_client(options: MqttOptions, client_id: str) -> mqtt.Client:
-    """An unconnected client that never reconnects by itself. Raises PublishError for unusable certificate files.
+def make_client(options: MqttOptions, client_id: str, *, reconnect: bool = False) -> mqtt.Client:
+    """An unconnected client. Raises PublishError for unusable certificate files.
 
-    paho's own reconnect would send its whole queue at once, past the broker's Receive Maximum; and a fresh client reads the
-    certificate files anew, so that a renewed certificate works without a restart.
+    The publisher takes a new one per connection, without ``reconnect``: paho's own would send its whole queue at once, past
+    the broker's Receive Maximum, and a fresh client reads the certificate files anew, so that a renewed one works at once.
     """
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         protocol=mqtt.MQTTv5,
         transport=options.transport,
-        reconnect_on_failure=False,
+        reconnect_on_failure=reconnect,
     )
     client.suppress_exceptions = True  # an exception in a callback would end the network thread in silence
     client.max_inflight_messages_set(0)  # the window is ours; paho shall not queue

@@ -6,31 +6,26 @@ window and in-flight map; the command desk's worker. Every connection gets a fre
 
 import queue
 import random
-import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import paho.mqtt.client as mqtt
 import structlog
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
-from pydantic import ValidationError
 
 from qc.domain.errors import CommandError, PublishError, StoreError
 from qc.domain.ports import Command, CommandHandler, RecordStore
 from qc.domain.publishing import PublisherStatus
 from qc.domain.record import EventKind, Json, OutboxRow
 from qc.publish.desk import CommandDesk, RawCommand
-from qc.publish.events import rfc3339
 from qc.publish.link import MqttOptions, begin_connect, explain_failure, explain_loss, make_client
 from qc.publish.outbox import OutboxFeed
-from qc.publish.payloads import EVENT_PAYLOADS, STATE_PAYLOADS, schema_of, to_json
+from qc.publish.payloads import EVENT_PAYLOADS, schema_of, state_payload
+from qc.publish.retained import Presence, StateSlots
+from qc.publish.session import Acked, Connected, Lost, Message, Session, Subscribed, listen, message_properties
 from qc.publish.topics import EdgeName, Topics
 
 log = structlog.get_logger(__name__)
@@ -42,76 +37,8 @@ FATAL_CODES = frozenset({0x81, 0x82, 0x90, 0x95, 0x99})
 """DISCONNECT reasons that one bad message can cause: malformed, protocol error, topic invalid, too large, payload format."""
 DEAD_LETTER_ALARM_S = 60.0
 
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """One publish; row is set for events, the others may be lost with the connection."""
-
-    topic: str
-    payload: bytes
-    properties: Properties
-    retain: bool = False
-    row: OutboxRow | None = None
-
-
-@dataclass(slots=True)
-class _Session:
-    """One connection. window counts all QoS 1 messages, because the broker's Receive Maximum does."""
-
-    client: mqtt.Client
-    window: int = 1
-    max_packet_bytes: int = 0
-    opened_s: float = 0.0
-    abandoned: bool = False
-    in_flight: dict[int, tuple[_Message, float]] = field(default_factory=dict)
-    control: deque[_Message] = field(default_factory=deque)
-
-
-@dataclass(frozen=True, slots=True)
-class _Connected:
-    session: _Session
-    reason: ReasonCode
-    properties: Properties | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Lost:
-    """error: why no connection was made; reason: why one ended; by_broker: the broker said so."""
-
-    session: _Session
-    error: BaseException | None = None
-    reason: ReasonCode | None = None
-    by_broker: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Acked:
-    session: _Session
-    mid: int
-    reason: ReasonCode
-
-
-@dataclass(frozen=True, slots=True)
-class _Subscribed:
-    session: _Session
-    reasons: Sequence[ReasonCode]
-
-
-_POKE = object()
-
-
-def message_properties(schema: str, content_type: str = "application/json") -> Properties:
-    """MQTT v5 properties of a payload; ``schema`` is also a user property, so that a router need not parse JSON."""
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    properties.ContentType = content_type
-    if content_type == "application/json":
-        properties.PayloadFormatIndicator = 1
-    if schema:
-        properties.UserProperty = [("schema", schema)]
-    return properties
-
-
 EVENT_PROPERTIES = {kind: message_properties(schema_of(model)) for kind, model in EVENT_PAYLOADS.items()}
+_POKE = object()
 
 
 class MqttPublisher:
@@ -136,25 +63,20 @@ class MqttPublisher:
         discovery: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         self._store = store
-        self._name = name
         self._topics = Topics(name)
         self._options = options
         self._on_status = on_status
         self._on_dead_letter = on_dead_letter
-        self._version = version
         self._discovery = discovery
         self._client_id = options.client_id or "qc-" + str(name).replace("/", "-")
-        self._started_at = datetime.now(UTC)
         self._feed = OutboxFeed(store, settle_s=options.settle_s)
         self._inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._poked = False
         self._stop = threading.Event()
         self._close_by_s = float("inf")
         self._thread = threading.Thread(target=self._run, name="qc-publish", daemon=True)
-        self._slots_lock = threading.Lock()
-        self._slots: dict[str, _Message] = {}
-        self._unsent: set[str] = set()
-        self._slot_sent_s: dict[str, float] = {}
+        self._slots = StateSlots(options.state_interval_s)
+        self._presence = Presence(name, version, datetime.now(UTC), options.heartbeat_s)
         self._desk = CommandDesk(
             handler or _no_commands,
             self._respond,
@@ -187,21 +109,12 @@ class MqttPublisher:
 
     def state(self, name: str, body: Mapping[str, Json]) -> None:
         """Keep the value and send it when connected, at most every ``state_interval_s``; ``schema`` and ``ts`` are added."""
-        model = STATE_PAYLOADS.get(name)
-        if model is None:
-            raise PublishError(f"no state topic {name!r}; there are {', '.join(STATE_PAYLOADS)}")
-        schema = schema_of(model)
-        payload = to_json({"schema": schema, "ts": rfc3339(datetime.now(UTC)), **body})
-        try:
-            model.model_validate_json(payload)
-        except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]
-            raise PublishError(f"state {name}: {'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}") from error
-        self._keep(_Message(self._topics.state(name), payload, message_properties(schema), retain=True))
+        payload, schema = state_payload(name, body)
+        self._keep(Message(self._topics.state(name), payload, message_properties(schema), retain=True))
 
     def thumb(self, camera: str, jpeg: bytes) -> None:
         """Keep and send a small picture of the last part, retained, under the same rules as ``state``."""
-        self._keep(_Message(self._topics.thumb(camera), jpeg, message_properties("", "image/jpeg"), retain=True))
+        self._keep(Message(self._topics.thumb(camera), jpeg, message_properties("", "image/jpeg"), retain=True))
 
     def status(self) -> PublisherStatus:
         try:
@@ -233,10 +146,8 @@ class MqttPublisher:
             self._thread.join(timeout_s)
         self._desk.close(max(0.0, close_by_s - time.monotonic()))
 
-    def _keep(self, message: _Message) -> None:
-        with self._slots_lock:
-            self._slots[message.topic] = message
-            self._unsent.add(message.topic)
+    def _keep(self, message: Message) -> None:
+        self._slots.keep(message)
         if self._connected:
             self.wake()
 
@@ -251,7 +162,7 @@ class MqttPublisher:
         properties.MessageExpiryInterval = 60
         if raw.correlation is not None:
             properties.CorrelationData = raw.correlation
-        self._inbox.put(_Message(raw.response_topic, answer, properties))
+        self._inbox.put(Message(raw.response_topic, answer, properties))
 
     # --- the drain thread ----------------------------------------------------------------------------------------------
 
@@ -285,11 +196,11 @@ class MqttPublisher:
         return item
 
     def _drop_answer(self, item: object | None) -> None:
-        if isinstance(item, _Message):
+        if isinstance(item, Message):
             self._refused_states += 1
             log.warning("response_lost", topic=item.topic, reason="not connected")
 
-    def _connect(self) -> _Session | None:
+    def _connect(self) -> Session | None:
         """A session with an accepted CONNECT, or None with the reason noted."""
         options = self._options
         try:
@@ -297,23 +208,23 @@ class MqttPublisher:
         except PublishError as error:
             self._down(str(error))
             return None
-        will = self._status_payload("offline", "connection_lost", outbox_rows=None)
+        will = self._presence.payload("offline", "connection_lost", connects=self._connects, outbox_rows=None)
         client.will_set(self._topics.status, will, qos=1, retain=True)
-        session = _Session(client)
-        self._hear(session)
+        session = Session(client)
+        listen(session, self._inbox, self._desk.take)
         begin_connect(client, options)
         give_up_s = time.monotonic() + 2 * options.connect_timeout_s + 1
         while not self._stop.is_set() and (left_s := give_up_s - time.monotonic()) > 0:
             item = self._take(left_s)
             self._drop_answer(item)
-            if isinstance(item, _Connected) and item.session is session:
+            if isinstance(item, Connected) and item.session is session:
                 if item.reason.is_failure:
                     self._abandon(session)
                     self._down(explain_loss(item.reason, options, before_connack=True))
                     return None
                 self._open(session, item.properties)
                 return session
-            if isinstance(item, _Lost) and item.session is session:
+            if isinstance(item, Lost) and item.session is session:
                 self._abandon(session)
                 if item.reason is not None:
                     self._down(explain_loss(item.reason, options, before_connack=True))
@@ -325,47 +236,14 @@ class MqttPublisher:
             self._down(f"{options.server} does not answer the CONNECT")
         return None
 
-    def _hear(self, session: _Session) -> None:
-        """Callbacks run in paho's network thread with its locks held: they put into queues and nothing else."""
-        inbox, client = self._inbox, session.client
-
-        def on_connect(_c: object, _u: object, _f: object, reason: ReasonCode, properties: Properties | None) -> None:
-            if session.abandoned:
-                client.disconnect()
-            inbox.put(_Connected(session, reason, properties))
-
-        def on_connect_fail(_c: object, _u: object) -> None:
-            inbox.put(_Lost(session, error=sys.exc_info()[1]))  # paho calls this inside its except block
-            client.disconnect()  # else paho would try once more by itself
-
-        def on_disconnect(_c: object, _u: object, flags: mqtt.DisconnectFlags, reason: ReasonCode, _p: object) -> None:
-            inbox.put(_Lost(session, reason=reason, by_broker=flags.is_disconnect_packet_from_server))
-
-        def on_publish(_c: object, _u: object, mid: int, reason: ReasonCode, _p: object) -> None:
-            inbox.put(_Acked(session, mid, reason))
-
-        def on_subscribe(_c: object, _u: object, _mid: int, reasons: list[ReasonCode], _p: object) -> None:
-            inbox.put(_Subscribed(session, reasons))
-
-        def on_message(_c: object, _u: object, message: mqtt.MQTTMessage) -> None:
-            try:
-                self._desk.take(raw_command(message))
-            except Exception:
-                log.exception("command_unreadable")
-
-        client.on_connect, client.on_connect_fail, client.on_disconnect = on_connect, on_connect_fail, on_disconnect
-        client.on_publish, client.on_subscribe, client.on_message = on_publish, on_subscribe, on_message
-
-    def _abandon(self, session: _Session) -> None:
-        """Let the client go; its network thread ends by itself, at the latest when its connect times out."""
-        session.abandoned = True
-        session.client.disconnect()
+    def _abandon(self, session: Session) -> None:
+        session.abandon()
         if self._connected:
             self._connected = False
             self._in_flight = 0
             self._since = datetime.now(UTC)
 
-    def _open(self, session: _Session, properties: Properties | None) -> None:
+    def _open(self, session: Session, properties: Properties | None) -> None:
         """CONNECT accepted: subscribe, then queue birth, discovery and every state in front of the events."""
         granted = getattr(properties, "ReceiveMaximum", 65535)
         session.window = max(1, min(self._options.window, 50, granted))
@@ -376,17 +254,15 @@ class MqttPublisher:
         session.client.subscribe(self._topics.commands, options=SubscribeOptions(qos=1, retainHandling=2))
         self._queue_status(session, "connected")
         for topic, payload in self._discovery:
-            session.control.append(_Message(topic, payload, message_properties(""), retain=True))
-        with self._slots_lock:
-            self._unsent.update(self._slots)
-        self._slot_sent_s.clear()
+            session.control.append(Message(topic, payload, message_properties(""), retain=True))
+        self._slots.all_again()
         self._due_s = dict.fromkeys(self._due_s, 0.0) | {"heartbeat": session.opened_s + self._options.heartbeat_s}
         self._connected = True
         self._since = datetime.now(UTC)
         log.info("broker_connected", server=self._options.server, window=session.window)
         self._note("")
 
-    def _serve(self, session: _Session) -> None:
+    def _serve(self, session: Session) -> None:
         """Until the connection ends or the publisher closes."""
         error = ""
         while not self._stop.is_set() and not error:
@@ -408,7 +284,7 @@ class MqttPublisher:
         self._abandon(session)
         self._down(error)
 
-    def _housekeeping(self, session: _Session) -> None:
+    def _housekeeping(self, session: Session) -> None:
         now_s = time.monotonic()
         if now_s >= self._due_s["settle"]:
             self._due_s["settle"] = now_s + TICK_S
@@ -420,7 +296,7 @@ class MqttPublisher:
             self._due_s["heartbeat"] = now_s + self._options.heartbeat_s
             self._queue_status(session, "heartbeat")
 
-    def _fill(self, session: _Session) -> None:
+    def _fill(self, session: Session) -> None:
         """Send until the window is full or nothing is left."""
         window = 1 if self._suspect else session.window
         while len(session.in_flight) < window and (message := self._next_message(session)) is not None:
@@ -436,31 +312,21 @@ class MqttPublisher:
                 self._refused(message, f"cannot be sent: {error}")
                 continue
             session.in_flight[info.mid] = (message, time.monotonic())
-            if info.rc != mqtt.MQTT_ERR_SUCCESS:  # the connection is gone; its _Lost is on the way and rewinds the feed
+            if info.rc != mqtt.MQTT_ERR_SUCCESS:  # the connection is gone; its Lost is on the way and rewinds the feed
                 break
         self._in_flight = len(session.in_flight)
 
-    def _next_message(self, session: _Session) -> _Message | None:
+    def _next_message(self, session: Session) -> Message | None:
         if session.control:
             return session.control.popleft()
-        if self._unsent and (slot := self._due_slot()) is not None:
-            return slot
+        if (state := self._slots.due(time.monotonic())) is not None:
+            return state
         row = self._feed.next()
         if row is None:
             return None
-        return _Message(self._topics.event(row.kind), row.payload, EVENT_PROPERTIES[row.kind], row=row)
+        return Message(self._topics.event(row.kind), row.payload, EVENT_PROPERTIES[row.kind], row=row)
 
-    def _due_slot(self) -> _Message | None:
-        now_s = time.monotonic()
-        with self._slots_lock:
-            for topic in self._unsent:
-                if now_s - self._slot_sent_s.get(topic, -1e9) >= self._options.state_interval_s:
-                    self._unsent.remove(topic)
-                    self._slot_sent_s[topic] = now_s
-                    return self._slots[topic]
-        return None
-
-    def _digest(self, session: _Session) -> str:
+    def _digest(self, session: Session) -> str:
         """Wait at most one tick, then take what the inbox holds; returns why the connection is over, or ""."""
         item = self._take(TICK_S)
         for _ in range(200):
@@ -468,19 +334,19 @@ class MqttPublisher:
                 return ""
             if item is _POKE:
                 self._feed.refill()
-            elif isinstance(item, _Message):
+            elif isinstance(item, Message):
                 session.control.append(item)
-            elif isinstance(item, _Acked) and item.session is session:
+            elif isinstance(item, Acked) and item.session is session:
                 self._acknowledge(session, item)
-            elif isinstance(item, _Subscribed) and item.session is session:
+            elif isinstance(item, Subscribed) and item.session is session:
                 if any(reason.is_failure for reason in item.reasons):
                     self._note(f"the broker refuses the subscription to {self._topics.commands}: commands cannot arrive")
-            elif isinstance(item, _Lost) and item.session is session:
+            elif isinstance(item, Lost) and item.session is session:
                 return self._lost(session, item)
             item = self._take(0)
         return ""
 
-    def _acknowledge(self, session: _Session, ack: _Acked) -> None:
+    def _acknowledge(self, session: Session, ack: Acked) -> None:
         message, _ = session.in_flight.pop(ack.mid, (None, 0.0))
         self._in_flight = len(session.in_flight)
         if message is None:
@@ -492,7 +358,7 @@ class MqttPublisher:
             self._acked_events += 1
             self._suspect = False
 
-    def _refused(self, message: _Message, reason: str) -> None:
+    def _refused(self, message: Message, reason: str) -> None:
         """The broker will not take this message, now or later."""
         row = message.row
         if row is None:
@@ -514,7 +380,7 @@ class MqttPublisher:
             except Exception:
                 log.exception("dead_letter_callback_failed")
 
-    def _lost(self, session: _Session, lost: _Lost) -> str:
+    def _lost(self, session: Session, lost: Lost) -> str:
         reason = lost.reason
         if reason is not None and lost.by_broker and reason.value in FATAL_CODES:
             rows = [message for message, _ in session.in_flight.values() if message.row is not None]
@@ -527,7 +393,7 @@ class MqttPublisher:
             return explain_failure(lost.error, self._options)
         return explain_loss(reason, self._options, before_connack=False)
 
-    def _overdue(self, session: _Session) -> str:
+    def _overdue(self, session: Session) -> str:
         """The ack watchdog: paho can believe in a connection whose network thread has died."""
         for _, sent_s in session.in_flight.values():  # the first is the oldest
             if time.monotonic() - sent_s > self._options.ack_timeout_s:
@@ -535,20 +401,20 @@ class MqttPublisher:
             break
         return ""
 
-    def _say_goodbye(self, session: _Session) -> None:
+    def _say_goodbye(self, session: Session) -> None:
         """A clean end: offline status, what was acknowledged written off, DISCONNECT (which drops the will)."""
-        payload = self._status_payload("offline", "shutdown", outbox_rows=self._outbox_rows())
+        payload = self._presence.payload("offline", "shutdown", connects=self._connects, outbox_rows=self._outbox_rows())
         client = session.client
         info = client.publish(self._topics.status, payload, qos=1, retain=True, properties=message_properties("qc.status/1"))
         give_up_s = min(self._close_by_s - 0.4, time.monotonic() + 1.5)
-        farewell = _Message(self._topics.status, payload, message_properties("qc.status/1"))
+        farewell = Message(self._topics.status, payload, message_properties("qc.status/1"))
         session.in_flight[info.mid] = (farewell, time.monotonic())
         try:
             while info.mid in session.in_flight and (left_s := give_up_s - time.monotonic()) > 0:
                 item = self._take(left_s)
-                if isinstance(item, _Acked) and item.session is session:
+                if isinstance(item, Acked) and item.session is session:
                     self._acknowledge(session, item)
-                elif isinstance(item, _Lost) and item.session is session:
+                elif isinstance(item, Lost) and item.session is session:
                     break
             self._feed.settle(time.monotonic(), at_once=True)
         except StoreError as error:
@@ -557,7 +423,7 @@ class MqttPublisher:
         until_s = time.monotonic() + 0.3
         while (left_s := until_s - time.monotonic()) > 0:  # let the DISCONNECT leave before the process does
             item = self._take(left_s)
-            if isinstance(item, _Lost) and item.session is session:
+            if isinstance(item, Lost) and item.session is session:
                 break
         self._note("closed", quiet=True)
 
@@ -569,28 +435,9 @@ class MqttPublisher:
         except StoreError:
             return None
 
-    def _queue_status(self, session: _Session, reason: str) -> None:
-        payload = self._status_payload("online", reason, outbox_rows=self._outbox_rows())
-        session.control.append(_Message(self._topics.status, payload, message_properties("qc.status/1"), retain=True))
-
-    def _status_payload(self, state: str, reason: str, *, outbox_rows: int | None) -> bytes:
-        return to_json(
-            {
-                "schema": "qc.status/1",
-                "ts": rfc3339(datetime.now(UTC)),
-                "state": state,
-                "reason": reason,
-                "site": self._name.site,
-                "area": self._name.area,
-                "line": self._name.line,
-                "edge": self._name.edge,
-                "version": self._version,
-                "started_at": rfc3339(self._started_at),
-                "connects": self._connects,
-                "heartbeat_s": self._options.heartbeat_s,
-                "outbox_rows": outbox_rows,
-            }
-        )
+    def _queue_status(self, session: Session, reason: str) -> None:
+        payload = self._presence.payload("online", reason, connects=self._connects, outbox_rows=self._outbox_rows())
+        session.control.append(Message(self._topics.status, payload, message_properties("qc.status/1"), retain=True))
 
     def _down(self, error: str) -> None:
         """No connection, for this reason."""
@@ -608,20 +455,6 @@ class MqttPublisher:
                 self._on_status(self.status())
             except Exception:
                 log.exception("status_callback_failed")
-
-
-def raw_command(message: mqtt.MQTTMessage) -> RawCommand:
-    """What the desk needs of a paho message."""
-    properties = message.properties
-    return RawCommand(
-        name=message.topic.rsplit("/", 1)[-1],
-        payload=bytes(message.payload),
-        retained=message.retain,
-        received_s=time.monotonic(),
-        expiry_s=getattr(properties, "MessageExpiryInterval", None),
-        response_topic=getattr(properties, "ResponseTopic", None),
-        correlation=getattr(properties, "CorrelationData", None),
-    )
 
 
 def _no_commands(command: Command) -> Mapping[str, Json]:

@@ -7,11 +7,13 @@ them against these models. Within a major version fields are only added: consume
 import json
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from qc.domain.alarm import Action, AlarmState, Cause
+from qc.domain.errors import PublishError
 from qc.domain.record import EventKind, Json
 from qc.domain.verdict import Decision, Reason
 
@@ -275,3 +277,27 @@ def finite(value: Json) -> Json:
     if isinstance(value, list):
         return [finite(item) for item in value]
     return value
+
+
+def state_payload(name: str, body: Mapping[str, Json]) -> tuple[bytes, str]:
+    """(JSON, schema) of ``state/<name>``, with ``schema`` and ``ts`` added. PublishError names what is wrong with it."""
+    model = STATE_PAYLOADS.get(name)
+    if model is None:
+        raise PublishError(f"no state topic {name!r}; there are {', '.join(STATE_PAYLOADS)}")
+    schema = schema_of(model)
+    payload = to_json({"schema": schema, "ts": rfc3339(datetime.now(UTC)), **body})
+    try:
+        model.model_validate_json(payload)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        raise PublishError(f"state {name}: {'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}") from error
+    return payload, schema
+
+
+def rfc3339(at: datetime) -> str:
+    """``2026-11-24T08:15:07.123Z``. Raises PublishError for a naive time: nobody could tell which zone it is in."""
+    offset = at.utcoffset()
+    if offset is None:
+        raise PublishError(f"time {at.isoformat()} has no zone; events need an aware datetime")
+    text = (at if not offset else at.astimezone(UTC)).isoformat(timespec="milliseconds")
+    return text[:-6] + "Z"
