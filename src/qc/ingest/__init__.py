@@ -1,0 +1,1 @@
+"""Where pictures come from: one file per frame source, and the camera that joins a source with trigger and health."""
