@@ -10,7 +10,8 @@ import structlog
 from qc.decide.judge import not_inspected
 from qc.domain.alarm import Action
 from qc.domain.errors import StoreError
-from qc.domain.record import Entry
+from qc.domain.record import Entry, InspectionRecord
+from qc.domain.truth import SampleTicket
 from qc.domain.verdict import Decision, Reason
 from qc.line.parts import Judged
 from qc.line.ports import LinePorts
@@ -72,11 +73,18 @@ class Ledger:
         return [seq for entry, seq in zip(entries, seqs, strict=True) if entry.record is not None]
 
     def _with_image_ref(self, item: Judged) -> Judged:
-        ticket = self._ports.ticket_for(item.record)
+        ticket = self._draw(item.record)
         if item.job.shot.frame is None or not self._ports.archive.wants(item.record, ticketed=ticket is not None):
             return replace(item, ticket=ticket)
         record = replace(item.record, image_ref=f"/api/v1/images/{item.record.event_id}")
         return replace(item, record=record, ticket=ticket)
+
+    def _draw(self, record: InspectionRecord) -> SampleTicket | None:
+        try:
+            return self._ports.ticket_for(record)
+        except StoreError as error:  # the plan of a new window could not be stored; the part itself must not suffer
+            log.error("ticket_not_drawn", part=record.part_id, error=str(error))
+            return None
 
     def _entries(self, item: Judged) -> list[Entry]:
         record, name = item.record, self._ports.name

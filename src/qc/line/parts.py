@@ -80,7 +80,7 @@ def make_record(
         embedding=inspection.embedding if inspection else None,
         frame_number=shot.frame.number if shot.frame else 0,
         dropped_before=shot.dropped_before,
-        source_ref=shot.frame.source_ref if shot.frame else "",
+        source_ref=shot.source_ref,
         shift=shift,
         role=job.setup.role,
         challenge_id=challenge_id,
