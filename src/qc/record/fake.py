@@ -1,4 +1,4 @@
-"""MemoryRecordStore: the record store without a disk, for tests and simulations; obeys the same contract tests."""
+"""The record store and the image archive without a disk, for tests and simulations; they obey the same contract tests."""
 
 import threading
 from collections import Counter
@@ -6,11 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qc.domain.errors import StoreError, UnknownPart
+from qc.domain.frame import Pixels
 from qc.domain.record import AuditEntry, Entry, EventKind, InspectionRecord, OutboxDepth, OutboxRow
 from qc.domain.truth import SampleTicket
 from qc.domain.verdict import Decision
+from qc.record.archive import EncodeHeatmap, ImageBlob
+from qc.record.archive_policy import ArchivePolicy
 from qc.record.counters import Counters
+from qc.record.image_index import HEATMAP, PICTURE
 from qc.record.outbox import SHED_ORDER, OutboxLimits, Undelivered
 from qc.record.rows import numbered_payload, unnumbered_payload
 from qc.record.store import utc_now
@@ -171,7 +178,7 @@ class MemoryRecordStore:
         self, *, since: datetime | None = None, until: datetime | None = None, action: str | None = None, limit: int = 100
     ) -> list[AuditEntry]:
         with self._lock:
-            newest_first = sorted(self._audit[::-1], key=lambda entry: entry.at, reverse=True)
+            newest_first = sorted(self._audit, key=lambda entry: entry.at)[::-1]
         return [
             entry
             for entry in newest_first
@@ -208,3 +215,37 @@ class MemoryRecordStore:
                     slot.state, slot.reason = "dropped", "outbox full"
                     slot.row = replace(slot.row, payload=b"")
                     self._losses[(kind.value, slot.reason)] += 1
+
+
+class MemoryImageArchive:
+    """Keeps encoded pictures in a dict, by the real policy; ``fail`` makes it drop them all as a full disk would."""
+
+    def __init__(self, *, encode_heatmap: EncodeHeatmap, policy: ArchivePolicy | None = None) -> None:
+        self._policy = policy or ArchivePolicy()
+        self._encode_heatmap = encode_heatmap
+        self._lock = threading.Lock()
+        self._blobs: dict[tuple[str, str], ImageBlob] = {}
+        self.dropped = 0
+        self.fail = False
+
+    def wants(self, record: InspectionRecord, *, ticketed: bool) -> bool:
+        return not self.fail and (self._policy.always_keeps(record, ticketed=ticketed) or self._policy.samples(record))
+
+    def submit(self, record: InspectionRecord, pixels: Pixels, defect_map: NDArray[np.float32] | None) -> bool:
+        with self._lock:
+            if self.fail:
+                self.dropped += 1
+                return False
+            self._blobs[(record.event_id, PICTURE)] = ImageBlob(self._policy.encode(pixels), self._policy.media_type)
+            if defect_map is not None:
+                self._blobs[(record.event_id, HEATMAP)] = ImageBlob(self._encode_heatmap(defect_map), "image/png")
+            return True
+
+    def load(self, event_id: str, kind: str = PICTURE) -> ImageBlob:
+        with self._lock:
+            if (event_id, kind) not in self._blobs:
+                raise UnknownPart(f"no {kind} is kept for event {event_id!r}")
+            return self._blobs[(event_id, kind)]
+
+    def close(self) -> None:
+        """Nothing to release."""

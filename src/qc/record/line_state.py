@@ -20,5 +20,6 @@ class LineState:
     def put(self, key: str, value: str) -> None:
         with self._database.write() as connection:
             connection.execute(
-                "INSERT INTO line_state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+                "INSERT INTO line_state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (key, value),
             )

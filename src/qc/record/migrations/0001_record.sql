@@ -118,7 +118,7 @@ CREATE INDEX audit_time ON audit (at_us);
 CREATE TABLE images (
     event_id TEXT NOT NULL,
     kind TEXT NOT NULL,             -- 'picture' or 'heatmap'
-    sha256 TEXT NOT NULL,
+    file_name TEXT NOT NULL,        -- SHA-256 of the content and a suffix
     media_type TEXT NOT NULL,
     bytes INTEGER NOT NULL,
     decision TEXT NOT NULL,
@@ -126,4 +126,4 @@ CREATE TABLE images (
     PRIMARY KEY (event_id, kind)
 ) WITHOUT ROWID;
 CREATE INDEX images_age ON images (decision, created_us);
-CREATE INDEX images_file ON images (sha256);
+CREATE INDEX images_file ON images (file_name);
