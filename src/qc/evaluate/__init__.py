@@ -1,0 +1,1 @@
+"""Rates and intervals from sampled human labels: pure numpy and scipy, one estimator per file."""
