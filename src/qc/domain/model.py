@@ -22,7 +22,7 @@ class InputSpec:
 class GoldenVector:
     """A generated test picture and the score that the graph must reproduce for it.
 
-    seed and kind determine the (height, width, 3) uint8 picture (see ``inspection/golden.py``); map_mean checks the map.
+    seed and kind determine the uint8 picture (see ``inspection/golden.py``; it is resized like any frame); map_mean checks the map.
     """
 
     kind: str
