@@ -60,3 +60,4 @@ class Alarm:
     """(cause, sentence) pairs: what speaks for or against each cause."""
     acknowledged_by: str = ""
     note: str = ""
+    snoozed_until: datetime | None = None

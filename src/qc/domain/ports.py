@@ -266,6 +266,24 @@ class Observer(Protocol):
         """After the commit of the record."""
 
 
+class AlarmStore(Protocol):
+    """Durable memory of alarms and of the detectors' state."""
+
+    def save(self, alarm: Alarm) -> None:
+        """Insert or replace by alarm_id."""
+
+    def current(self) -> list[Alarm]:
+        """Alarms that are not cleared, oldest first."""
+
+    def find(self, *, since: datetime | None = None, until: datetime | None = None, limit: int = 100) -> list[Alarm]:
+        """Alarms that began in [since, until), newest first."""
+
+    def put_state(self, key: str, value: Json, at: datetime) -> None: ...
+
+    def get_state(self, key: str) -> Json:
+        """None when nothing was stored under this key."""
+
+
 class AlarmBook(Protocol):
     """Alarms of the edge: at most one open alarm per quantity and slice; a repeated report updates it."""
 
@@ -280,6 +298,8 @@ class AlarmBook(Protocol):
         evidence: float = 1.0,
         threshold: float = 1.0,
         parts: Sequence[str] = (),
+        evidence_by_cause: Sequence[tuple[str, str]] = (),
+        since: datetime | None = None,
     ) -> Alarm:
         """Open the alarm of this quantity and slice, or update the open one."""
 
