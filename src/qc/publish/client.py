@@ -91,7 +91,9 @@ class CommandClient:
         self._reply = self._topics.reply(self._connection.client_id)
         self._connection.subscriptions.append(self._reply)
         self._subscribed = threading.Event()
-        client.on_message = lambda _c, _u, m: self._answers.put((getattr(m.properties, "CorrelationData", None), bytes(m.payload)))
+        client.on_message = lambda _c, _u, m: self._answers.put(
+            (getattr(m.properties, "CorrelationData", None), bytes(m.payload))
+        )
         client.on_publish = lambda _c, _u, mid, reason, _p: self._acks.put((mid, reason))
         client.on_subscribe = lambda _c, _u, _m, _r, _p: self._subscribed.set()
 
