@@ -22,7 +22,12 @@ CODES = {"g": 0, "d": 1, "u": 2}
         ("dgg", False, False, False, False),
         ("u", False, False, False, True),
         ("ug", False, False, False, False),
-        ("ud", False, True, False, False),
+        ("ud", False, True, True, False),
+        ("udd", False, True, False, False),
+        ("gd", False, True, True, False),
+        ("gd", True, True, False, False),
+        ("gdg", False, False, False, False),
+        ("gdd", False, True, False, False),
         ("du", False, True, True, False),
         ("dud", False, True, False, False),
         ("uu", True, False, False, True),
@@ -35,6 +40,12 @@ def test_looks(looks, rejected, defective, unconfirmed, unsure):
     truth = settle(np.full(n, 7), rounds, said, np.full(n, rejected))
     assert truth.event.tolist() == [7]
     assert (truth.defective[0], truth.unconfirmed[0], truth.unsure[0]) == (defective, unconfirmed, unsure)
+
+
+def test_without_a_third_look_the_second_decides():
+    truth = settle(np.array([0, 0]), np.array([1, 2]), np.array([0, 1]), np.array([False, False]), third_look=False)
+    assert truth.defective.tolist() == [True]
+    assert truth.unconfirmed.tolist() == [False]
 
 
 def test_events_do_not_mix():
