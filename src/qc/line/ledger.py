@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import structlog
 
+from qc.decide.halt import HaltState
 from qc.decide.judge import not_inspected
 from qc.domain.alarm import Action
 from qc.domain.errors import StoreError
@@ -110,6 +111,12 @@ class Ledger:
         verdict = not_inspected(Reason.DEADLINE_MISSED, f"the record store could not be written for {waited_ms:.0f} ms")
         return replace(item, record=replace(record, verdict=verdict))
 
+    def _tell_level(self, state: HaltState, record: InspectionRecord) -> None:
+        try:
+            self._ports.level_raised(state, record)
+        except StoreError as error:  # the event is stored already; only the alarm is missing
+            log.error("level_alarm_not_stored", level=state.level, error=str(error))
+
     def _tell(self, item: Judged) -> None:
         record, shot, ports = item.record, item.job.shot, self._ports
         ports.signal.result(record)
@@ -120,6 +127,9 @@ class Ledger:
         if item.raised is not None:
             if item.raised.level is Action.HALT and item.job.setup.recipe.halt.stop_line:
                 ports.signal.request_halt(item.raised.reason)
-            ports.level_raised(item.raised, record)
+            self._tell_level(item.raised, record)
         for observer in ports.observers:
-            observer.inspected(record, shot, item.inspection)
+            try:
+                observer.inspected(record, shot, item.inspection)
+            except Exception:  # whoever watches the line must not be able to stop it
+                log.exception("observer_failed", observer=type(observer).__name__)

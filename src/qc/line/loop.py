@@ -17,7 +17,7 @@ import structlog
 from qc.decide import halt
 from qc.decide.judge import camera_fault, deadline_missed, judge, not_inspected, review_all
 from qc.domain.alarm import Action
-from qc.domain.errors import EndOfStream, InspectionError, QcError
+from qc.domain.errors import EndOfStream, InspectionError
 from qc.domain.frame import CameraFault, Shot
 from qc.domain.inspection import Inspection
 from qc.domain.ports import Camera
@@ -83,8 +83,8 @@ class Line:
             except EndOfStream:
                 log.info("camera_ended", camera=camera.camera_id)
                 return
-            except QcError as error:
-                log.error("camera_failed", camera=camera.camera_id, error=str(error))
+            except Exception:  # whatever a camera's code does, the line and the other cameras go on
+                log.exception("camera_failed", camera=camera.camera_id)
                 self._stopping.wait(1.0)
                 continue
             if shot is not None:
@@ -96,8 +96,9 @@ class Line:
             return Job(shot, setup, verdict=camera_fault(shot.fault or CameraFault.NO_FRAME, shot.fault_detail))
         try:
             return Job(shot, setup, prepared=setup.inspector.prepare(shot.frame.pixels, setup.recipe))
-        except InspectionError as error:
-            return Job(shot, setup, verdict=not_inspected(Reason.MODEL_ERROR, str(error)))
+        except Exception as error:  # the part still needs its one verdict
+            log.exception("part_not_prepared", part=shot.part_id)
+            return Job(shot, setup, verdict=not_inspected(Reason.MODEL_ERROR, f"preprocessing failed: {error}"))
 
     def _offer(self, job: Job, *, wait: bool) -> None:
         """Hand over to the judge. Files wait for their turn; a live part that finds the queue full is not inspected."""
@@ -116,7 +117,12 @@ class Line:
 
     def _judge_parts(self) -> None:
         while (job := self._next(self._jobs, "judge")) is not None:
-            self._judged.put(self._judge(job))
+            try:
+                judged = self._judge(job)
+            except Exception as error:  # the part still needs its one verdict
+                log.exception("part_not_judged", part=job.shot.part_id)
+                judged = self._conclude(job, not_inspected(Reason.MODEL_ERROR, f"judging failed: {error}"))
+            self._judged.put(judged)
 
     def _judge(self, job: Job) -> Judged:
         recipe = job.setup.recipe

@@ -296,3 +296,17 @@ def test_counters_survive_a_restart() -> None:
     rig_ = rig([grey(99)])
     line = Line(rig_.line._ports, rig_.line.setup, counts={("NG", "above_reject_at"): 7}, halts=2)
     assert (line.status().ng, line.status().triggers, line.status().halts) == (7, 7, 2)
+
+
+def test_a_bug_in_a_model_or_an_observer_costs_one_part_its_verdict_and_not_the_line() -> None:
+    class BuggyInspector(FakeInspector):
+        def inspect(self, prepared: Prepared) -> Inspection:
+            raise ZeroDivisionError("oops")
+
+    class BuggyObserver:
+        def inspected(self, record: InspectionRecord, shot: object, inspection: object) -> None:
+            raise KeyError(record.part_id)
+
+    records = rig([grey(99)] * 5, BuggyInspector(), observers=[BuggyObserver()]).run()
+    assert [record.verdict.reason for record in records] == [Reason.MODEL_ERROR] * 5
+    assert "oops" in records[0].verdict.detail
