@@ -1,5 +1,6 @@
 """What the ONNX graph of a bundle may contain, and that its inputs and outputs are the contracted ones."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,9 @@ MICROSOFT_OPERATORS = frozenset(
 )
 """com.microsoft operators that onnxruntime's own quantiser and optimiser produce; everything else of that domain is refused."""
 
+MAX_TENSOR_CELLS = 2**28
+"""1 GiB of float32 per picture: a first layer of 64 channels at half the largest allowed input (2048 x 2048)."""
+
 REFUSED_OPERATORS = {
     **dict.fromkeys(("Loop", "Scan"), "could run for ever; a part has a deadline"),
     **dict.fromkeys(
@@ -62,9 +66,11 @@ def check_graph(model: bytes, card: ModelCard) -> None:
     _check_operators(proto, where)
     _check_interface(proto, card, where)
     try:
-        onnx.checker.check_model(proto, full_check=True)
+        onnx.checker.check_model(proto)
+        inferred = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise BundleError(f"{where}: the ONNX checker refuses it ({str(error).strip().splitlines()[0]}); export again") from error
+    _refuse_giants(inferred, where)
 
 
 def _messages(root: Any) -> Iterator[Any]:
@@ -87,6 +93,17 @@ def _refuse_external_data(proto: Any, where: str) -> None:
                 f"{where}: tensor {message.name!r} points to external data, which could be any file of this machine; "
                 "export with all weights inside model.onnx"
             )
+
+
+def _refuse_giants(inferred: Any, where: str) -> None:
+    """A few bytes of graph can ask for all memory (ConstantOfShape, Expand, Tile); sizes known before a run are bounded."""
+    for message in _messages(inferred):
+        if isinstance(message, onnx.ValueInfoProto):
+            cells = math.prod(max(dim.dim_value, 1) for dim in message.type.tensor_type.shape.dim)
+            if cells > MAX_TENSOR_CELLS:
+                raise BundleError(
+                    f"{where}: tensor {message.name!r} would have {cells:,} cells, at most {MAX_TENSOR_CELLS:,} are allowed"
+                )
 
 
 def _check_operators(proto: Any, where: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qc.domain.errors import BundleError
@@ -115,6 +115,7 @@ def test_what_is_not_a_json_object_is_refused(text: bytes):
         parse_card(text, "card.json")
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.binary(max_size=60) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda x: json.dumps(x).encode())
 )
@@ -123,6 +124,7 @@ def test_no_bytes_at_all_raise_anything_else(text: bytes):
         parse_card(text, "card.json")
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(sorted(ModelCard.__dataclass_fields__)),
     st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists),

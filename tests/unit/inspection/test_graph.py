@@ -54,6 +54,11 @@ def microsoft(proto: Any) -> None:
     proto.graph.node[0].domain, proto.graph.node[0].op_type = "com.microsoft", "CDist"
 
 
+def giant(proto: Any) -> None:
+    proto.graph.initializer.append(helper.make_tensor("size", onnx.TensorProto.INT64, [2], [1 << 15, 1 << 15]))
+    proto.graph.node.append(helper.make_node("ConstantOfShape", ["size"], ["everything"]))
+
+
 def local_function(proto: Any) -> None:
     node = helper.make_node("Identity", ["a"], ["b"])
     proto.functions.append(helper.make_function("mine", "f", ["a"], ["b"], [node], [helper.make_opsetid("", 17)]))
@@ -93,6 +98,7 @@ def test_tiny_models_pass():
         (custom, r"evil\.ops\.Cast.*only ai\.onnx"),
         (microsoft, r"com\.microsoft\.CDist"),
         (local_function, "inline them"),
+        (giant, r"'everything' would have 1,073,741,824 cells"),
         (loop_in_subgraph, "Loop could run for ever"),
         (lambda proto: proto.graph.node.append(helper.make_node("RandomUniform", [], ["r"], shape=[1])), "is random"),
         (dtype("input", 0, onnx.TensorProto.FLOAT), r"image is FLOAT.*must be UINT8"),
