@@ -16,6 +16,7 @@ float, 32 bit          UNREADABLE
 
 import io
 import stat
+import struct
 from pathlib import Path
 
 import cv2
@@ -149,4 +150,5 @@ def _decode_any(header: ImageFile) -> Pixels | None:
 
 
 def _fault_of(error: Exception) -> CameraFault:
-    return CameraFault.TRUNCATED if "truncated" in str(error).lower() else CameraFault.UNREADABLE
+    ended_early = "truncated" in str(error).lower() or isinstance(error.__cause__ or error, struct.error | EOFError)
+    return CameraFault.TRUNCATED if ended_early else CameraFault.UNREADABLE

@@ -24,7 +24,7 @@ from qc.ingest.lag import StreamLag
 
 log = structlog.get_logger(__name__)
 
-_CLOSE_WAIT_S = 1.5  # of the 2 s that close may take
+_CLOSE_WAIT_S = 1.0  # of the 2 s that close may take
 _MAX_HUNG_THREADS = 4  # each holds a socket or device and some memory; beyond that wait for one to return
 
 
@@ -121,7 +121,7 @@ class LiveSource:
         with self._changed:
             self._status = replace(self._status, state=CameraState.CLOSED)
             self._newest = None
-            reader = self._reader
+            reader, self._reader = self._reader, None
             self._changed.notify_all()
         if reader is not None and reader.is_alive():
             reader.stop.set()

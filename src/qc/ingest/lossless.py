@@ -22,7 +22,7 @@ from qc.domain.ports import Clock
 log = structlog.get_logger(__name__)
 
 _READ_AHEAD = 2  # decoded pictures in memory; one being decoded while one waits is all that overlap needs
-_CLOSE_WAIT_S = 1.5  # of the 2 s that close may take
+_CLOSE_WAIT_S = 1.0  # of the 2 s that close may take
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections import deque
 from urllib.parse import urlsplit, urlunsplit
 
 import av
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 
 from qc.domain.errors import BadImage, CameraLost
 from qc.domain.frame import CameraFault
@@ -18,6 +18,7 @@ class RtspConnection:
 
     def __init__(self, url: str, *, transport: str = "tcp", open_timeout_s: float = 5.0, read_timeout_s: float = 5.0) -> None:
         self._name = without_credentials(url)
+        self._timeouts = f"no answer within {open_timeout_s:g} s to open, {read_timeout_s:g} s to read"
         options = {
             "rtsp_transport": transport,
             "timeout": str(round(read_timeout_s * 1e6)),  # of the socket, microseconds; av's own time-out guards the rest
@@ -62,7 +63,10 @@ class RtspConnection:
             ) from None
 
     def _lost(self, error: Exception) -> CameraLost:
-        reason = error.strerror if isinstance(error, FFmpegError) else type(error).__name__
+        if isinstance(error, ExitError | TimeoutError):  # av ends a call that takes too long in this way
+            reason: str | None = self._timeouts
+        else:
+            reason = error.strerror if isinstance(error, FFmpegError) else type(error).__name__
         return CameraLost(f"{self._name}: {reason}")
 
 
