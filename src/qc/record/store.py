@@ -4,6 +4,7 @@ Measured rates and the price of ``synchronous``: see ``docs/record.md`` in the p
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -17,6 +18,7 @@ from qc.record.counters import Counters
 from qc.record.database import Database
 from qc.record.outbox import OutboxLimits, Undelivered
 from qc.record.times import to_us
+from qc.record.upkeep import RecordLimits, purge_records
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +28,8 @@ _INSERT_AUDIT = "INSERT INTO audit (at_us, who, via, action, detail, outcome) VA
 _SELECT_RECORD = "SELECT i.*, e.vector FROM inspections AS i LEFT JOIN embeddings AS e ON e.seq = i.seq"
 
 _MAX_SEQ = 2**63 - 1
-_REPLAY_STEP = 1000
-"""Rows per transaction of a replay: a few milliseconds, so that the line's own commits are never held up."""
+_STEP_ROWS = 200
+"""Rows per transaction of replay and upkeep: some milliseconds, so that the line's own commits are hardly held up."""
 
 
 def utc_now() -> datetime:
@@ -42,9 +44,17 @@ class SqliteRecordStore:
     only that those events are sent again (consumers dedupe by event_id).
     """
 
-    def __init__(self, database: Database, *, limits: OutboxLimits | None = None, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        limits: OutboxLimits | None = None,
+        keep: RecordLimits | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._database = database
         self._limits = limits or OutboxLimits()
+        self._keep = keep or RecordLimits()
         self._now = now
 
     def append(self, entries: Sequence[Entry]) -> list[int]:
@@ -136,19 +146,21 @@ class SqliteRecordStore:
         last = self._before_replay(from_seq or 1, since)
         queued = 0
         while True:
+            started_s = time.perf_counter()
             with self._database.write() as connection:
                 found = connection.execute(
                     "SELECT seq FROM outbox WHERE seq > ? AND state = 'sent' AND created_us >= ? ORDER BY seq LIMIT ?",
-                    (last, since_us, _REPLAY_STEP),
+                    (last, since_us, _STEP_ROWS),
                 ).fetchall()
                 connection.executemany("UPDATE outbox SET state = 'pending' WHERE seq = ?", [(row["seq"],) for row in found])
                 full = outbox.waiting_bytes(connection) >= self._limits.limit_bytes
             queued += len(found)
-            if len(found) < _REPLAY_STEP or full:
+            if len(found) < _STEP_ROWS or full:
                 if full:
                     log.warning("replay_cut_short", queued=queued, limit_bytes=self._limits.limit_bytes)
                 return queued
             last = found[-1]["seq"]
+            time.sleep(time.perf_counter() - started_s)
 
     def by_part(self, part_id: str) -> list[InspectionRecord]:
         return self._records(f"{_SELECT_RECORD} WHERE i.part_id = ? ORDER BY i.seq", (part_id,))
@@ -193,6 +205,11 @@ class SqliteRecordStore:
         with self._database.read() as connection:
             return counters.counters(connection, since)
 
+    def parts_by_reason(self) -> dict[tuple[str, str], int]:
+        """All records ever stored, per (decision, reason); no scan."""
+        with self._database.read() as connection:
+            return counters.parts_by_reason(connection)
+
     def audit(self, entry: AuditEntry) -> None:
         with self._database.write() as connection:
             connection.execute(_INSERT_AUDIT, rows.audit_values(entry))
@@ -209,6 +226,22 @@ class SqliteRecordStore:
         end_us = 2**63 - 1 if until is None else to_us(until)
         with self._database.read() as connection:
             return [rows.audit_entry(row) for row in connection.execute(query, (start_us, end_us, action, action, limit))]
+
+    def maintain(self) -> int:
+        """Give up and purge what is past its limits; returns how many rows it touched. Call it every minute or so.
+
+        Works in short transactions and pauses after each for as long as it took: half of the time belongs to the line.
+        """
+        touched = 0
+        while True:
+            started_s = time.perf_counter()
+            with self._database.write() as connection:  # durable, or the line's next commit would have to flush all of it
+                step = outbox.tidy(connection, self._limits, self._now(), _STEP_ROWS)
+                step += purge_records(connection, self._keep, self._now(), _STEP_ROWS)
+            touched += step
+            if step == 0:
+                return touched
+            time.sleep(time.perf_counter() - started_s)
 
     def close(self) -> None:
         """Nothing to flush: every append was durable. The database belongs to whoever opened it."""
