@@ -91,14 +91,15 @@ class Line:
                 self._offer(self._prepare(shot), wait=camera.lossless)
 
     def _prepare(self, shot: Shot) -> Job:
-        setup = self._choose(shot, self.setup)
-        if shot.fault is not None or shot.frame is None:
-            return Job(shot, setup, verdict=camera_fault(shot.fault or CameraFault.NO_FRAME, shot.fault_detail))
+        setup = self.setup
         try:
+            setup = self._choose(shot, setup)
+            if shot.fault is not None or shot.frame is None:
+                return Job(shot, setup, verdict=camera_fault(shot.fault or CameraFault.NO_FRAME, shot.fault_detail))
             return Job(shot, setup, prepared=setup.inspector.prepare(shot.frame.pixels, setup.recipe))
         except Exception as error:  # the part still needs its one verdict
             log.exception("part_not_prepared", part=shot.part_id)
-            return Job(shot, setup, verdict=not_inspected(Reason.MODEL_ERROR, f"preprocessing failed: {error}"))
+            return Job(shot, setup, verdict=not_inspected(Reason.MODEL_ERROR, f"preparing failed: {error}"))
 
     def _offer(self, job: Job, *, wait: bool) -> None:
         """Hand over to the judge. Files wait for their turn; a live part that finds the queue full is not inspected."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from qc.domain.errors import BundleError, CommandError
+from qc.domain.frame import Shot
 from qc.domain.ports import Inspector
 from qc.domain.recipe import Recipe
 from qc.line.setup import Setup
@@ -22,6 +23,7 @@ class Shelf:
     def __init__(self, recipes: Mapping[str, Recipe], load: Callable[[str], Inspector]) -> None:
         """load: model id -> verified inspector; raises BundleError."""
         self._recipes = dict(recipes)
+        self._by_prefix = [recipe for recipe in recipes.values() if recipe.part_id_prefixes]
         self._load = load
         self._inspectors: dict[str, Inspector] = {}
         self._lock = threading.Lock()
@@ -45,10 +47,17 @@ class Shelf:
                 self._inspectors[recipe.model_id] = inspector
         return Setup(recipe, inspector)
 
-    def loaded(self, part_id: str) -> Setup | None:
-        """The setup whose recipe claims this part id by prefix, if its model is loaded already; else None."""
-        for recipe in self._recipes.values():
-            if recipe.part_id_prefixes and part_id.startswith(recipe.part_id_prefixes):
-                inspector = self._inspectors.get(recipe.model_id)
-                return Setup(recipe, inspector) if inspector else None
-        return None
+    def prepare_by_part_id(self) -> None:
+        """Load every model that a part id may call for, so that no part waits for it. Raises CommandError."""
+        for recipe in self._by_prefix:
+            self.setup(recipe.variant)
+
+    def by_part_id(self, shot: Shot, active: Setup) -> Setup:
+        """The setup whose recipe claims this part by its id's prefix (barcode); the active one when none does.
+
+        Call ``prepare_by_part_id`` first: a model that is not loaded would be loaded here, while the part waits.
+        """
+        for recipe in self._by_prefix:
+            if shot.part_id.startswith(recipe.part_id_prefixes):
+                return active if recipe.variant == active.recipe.variant else self.setup(recipe.variant)
+        return active

@@ -54,11 +54,16 @@ def count(connection: sqlite3.Connection, records: Iterable[InspectionRecord]) -
     )
 
 
+def parts_by_reason(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    """All records ever stored, per (decision, reason)."""
+    rows = connection.execute("SELECT decision, reason, parts FROM decision_counts WHERE bucket = ?", (_ALL_TIME,))
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
 def counters(connection: sqlite3.Connection, since: datetime | None) -> Counters:
     """All records ever stored, or those decided at or after ``since`` (purged records still count in whole buckets)."""
     if since is None:
-        rows = connection.execute("SELECT decision, reason, parts FROM decision_counts WHERE bucket = ?", (_ALL_TIME,))
-        return Counters.of({(row[0], row[1]): row[2] for row in rows})
+        return Counters.of(parts_by_reason(connection))
     since_us = to_us(since)
     first_whole = -(-since_us // BUCKET_US)
     rows = connection.execute(

@@ -1,0 +1,260 @@
+"""One edge process, joined together from its settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from qc.control import LEVEL_ALARM, Control, ControlPorts
+from qc.decide.halt import HaltState
+from qc.domain.alarm import Action, Alarm, Cause
+from qc.domain.clock import SystemClock
+from qc.domain.errors import CommandError, ConfigError, StoreError
+from qc.domain.ports import Camera, Clock, Command, Inspector, Observer, Publisher
+from qc.domain.recipe import Recipe
+from qc.domain.record import Entry, InspectionRecord, Json, OutboxRow
+from qc.inspection.heatmap import encode_map
+from qc.inspection.session import Runtime, load_inspector
+from qc.label.sampler import Sampler
+from qc.label.windows import Shifts
+from qc.line import Line, LinePorts, Setup
+from qc.line.latest import LatestParts
+from qc.line.ports import NoSignal, no_ticket
+from qc.line.shelf import Shelf
+from qc.monitor.alarm_book import StoredAlarmBook
+from qc.monitor.not_inspected import NotInspectedAlarms
+from qc.publish.events import alarm_event, line_event
+from qc.publish.topics import EdgeName
+from qc.record.alarm_store import SqliteAlarmStore
+from qc.record.archive import DiskImageArchive, Trouble
+from qc.record.archive_policy import ArchivePolicy
+from qc.record.database import Database, Synchronous
+from qc.record.line_state import ACTIVE_VARIANT, HALTS, LineState
+from qc.record.outbox import OutboxLimits
+from qc.record.retention import RetentionLimits
+from qc.record.store import SqliteRecordStore
+from qc.record.truth_store import SqliteTruthStore
+from qc.settings import LineSettings
+from qc.wiring.broker import build_publisher
+from qc.wiring.cameras import build_camera
+from qc.wiring.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+_MB = 1_000_000
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Everything that runs in one edge process; ``start`` and ``stop`` keep the order."""
+
+    name: EdgeName
+    settings: LineSettings
+    database: Database
+    store: SqliteRecordStore
+    truth: SqliteTruthStore
+    archive: DiskImageArchive
+    alarms: StoredAlarmBook
+    cameras: Sequence[Camera]
+    shelf: Shelf
+    line: Line
+    latest: LatestParts
+    control: Control
+    publisher: Publisher
+    telemetry: Telemetry
+
+    def start(self) -> None:
+        self.publisher.start()
+        self.line.start()
+        self.telemetry.start()
+        self.announce("started")
+
+    def stop(self) -> None:
+        """Judge and record what is in hand, then say goodbye. Idempotent."""
+        self.line.stop()
+        self.announce("stopped")
+        self.telemetry.close()
+        self.publisher.close()
+        self.archive.close()
+        self.store.close()
+
+    def announce(self, what: str) -> None:
+        detail = {"variant": self.line.setup.recipe.variant, "model": self.line.setup.recipe.model_id}
+        try:
+            self.control.announce(line_event(what, self.name, at=SystemClock().now(), detail=detail))
+        except StoreError as error:
+            log.error("line_event_not_stored", what=what, error=str(error))
+
+
+class _Handler:
+    """Breaks the circle publisher -> control -> publisher: the publisher gets this, control is put in afterwards."""
+
+    control: Control | None = None
+
+    def __call__(self, command: Command) -> Mapping[str, Json]:
+        if self.control is None:
+            raise CommandError("busy", "the edge is starting")
+        return self.control.handle(command)
+
+
+def build_edge(
+    settings: LineSettings,
+    recipes: Mapping[str, Recipe],
+    *,
+    clock: Clock | None = None,
+    cameras: Sequence[Camera] | None = None,
+    observers: Sequence[Observer] = (),
+) -> Edge:
+    """Open the store, load and verify the active model, and join everything; nothing runs yet.
+
+    cameras: instead of those of the settings (the demo brings its own). Raises ConfigError, StoreError, BundleError.
+    """
+    clock = clock or SystemClock()
+    name = EdgeName(settings.edge.site, settings.edge.area, settings.edge.line, settings.edge.edge)
+    database = Database(settings.storage.directory / "qc.sqlite3", synchronous=_synchronous(settings))
+    store = _store(settings, database)
+    truth, state = SqliteTruthStore(database), LineState(database)
+    shelf = Shelf(recipes, _Loader(settings))
+    handler = _Handler()
+
+    def tell_alarm(alarm: Alarm) -> None:
+        store.append([Entry(alarm_event(alarm, name))])
+        publisher.wake()
+
+    def on_dead_letter(row: OutboxRow, reason: str) -> None:
+        message = f"the broker refused an event of kind {row.kind.value}: {reason}; see docs/operations.md, dead letters"
+        alarms.report("dead_letters", row.kind.value, cause=Cause.SYSTEM, action=Action.ADVISE, message=message)
+
+    def level_raised(level: HaltState, record: InspectionRecord) -> None:
+        state.put(HALTS, str(level.halts))
+        message = f"{record.variant}: {level.reason}"
+        alarms.report(
+            LEVEL_ALARM, record.variant, cause=Cause.UNKNOWN, action=level.level, message=message, parts=[record.event_id]
+        )
+
+    publisher = build_publisher(settings.mqtt, store, name, handler=handler, on_dead_letter=on_dead_letter)
+    alarms = StoredAlarmBook(SqliteAlarmStore(database), clock, tell_alarm)
+    archive = _archive(settings, database, alarms)
+    cameras = cameras or [build_camera(camera, store, clock) for camera in settings.cameras]
+    shifts = Shifts([(shift.name, shift.start) for shift in settings.sampling.shifts], settings.sampling.timezone)
+    sampler = Sampler(truth, clock, recipes.values(), lifetime=timedelta(hours=settings.sampling.ticket_hours))
+    latest = LatestParts()
+    line = Line(
+        LinePorts(
+            name=name,
+            cameras=cameras,
+            store=store,
+            archive=archive,
+            publisher=publisher,
+            signal=NoSignal(),
+            clock=clock,
+            shift_of=lambda at: shifts.window_of(at).name,
+            ticket_for=sampler.ticket_for if settings.sampling.enabled else no_ticket,
+            level_raised=level_raised,
+            observers=[NotInspectedAlarms(alarms), latest, *observers],
+        ),
+        _first_setup(settings, shelf, state),
+        choose=shelf.by_part_id,
+        counts=store.parts_by_reason(),
+        halts=int(state.get(HALTS) or 0),
+    )
+    ports = ControlPorts(
+        name=name,
+        cameras=cameras,
+        store=store,
+        archive=archive,
+        publisher=publisher,
+        alarms=alarms,
+        clock=clock,
+        latest=latest,
+        remember=lambda variant: state.put(ACTIVE_VARIANT, variant),
+    )
+    handler.control = control = Control(line, shelf, ports)
+    telemetry = Telemetry(
+        line,
+        publisher,
+        cameras=lambda: [camera.status() for camera in cameras],
+        alarms=alarms.open_alarms,
+        variants=shelf.variants(),
+        images_dropped=lambda: archive.status().dropped_queue + archive.status().dropped_disk,
+        upkeep=[store.maintain],
+    )
+    return Edge(
+        name=name,
+        settings=settings,
+        database=database,
+        store=store,
+        truth=truth,
+        archive=archive,
+        alarms=alarms,
+        cameras=cameras,
+        shelf=shelf,
+        line=line,
+        latest=latest,
+        control=control,
+        publisher=publisher,
+        telemetry=telemetry,
+    )
+
+
+class _Loader:
+    """Model id -> verified, warmed inspector, from the model directory."""
+
+    def __init__(self, settings: LineSettings) -> None:
+        self._models = settings.models
+
+    def __call__(self, model_id: str) -> Inspector:
+        runtime = Runtime(providers=tuple(self._models.providers), intra_op_threads=self._models.intra_op_threads)
+        return load_inspector(self._models.directory / model_id, runtime)
+
+
+def _first_setup(settings: LineSettings, shelf: Shelf, state: LineState) -> Setup:
+    """The variant of the last changeover, else the settings' one; every model that a part id may call for is loaded too."""
+    remembered = state.get(ACTIVE_VARIANT)
+    variant = remembered if remembered in shelf.variants() else settings.recipes.active
+    try:
+        shelf.prepare_by_part_id()
+        return shelf.setup(variant)
+    except CommandError as error:
+        raise ConfigError(f"recipes.active: {error}") from error
+
+
+def _synchronous(settings: LineSettings) -> Synchronous:
+    return "FULL" if settings.storage.synchronous == "full" else "NORMAL"
+
+
+def _store(settings: LineSettings, database: Database) -> SqliteRecordStore:
+    storage = settings.storage
+    limits = OutboxLimits(
+        limit_bytes=int(storage.outbox_limit_mb * _MB),
+        limit_age_s=storage.outbox_max_age_days * _DAY_S,
+        sent_keep_s=storage.sent_keep_days * _DAY_S,
+    )
+    return SqliteRecordStore(database, limits=limits)
+
+
+def _archive(settings: LineSettings, database: Database, alarms: StoredAlarmBook) -> DiskImageArchive:
+    storage = settings.storage
+    budget_bytes = int(storage.image_budget_mb * _MB)
+
+    def trouble(kind: Trouble, detail: str) -> None:
+        message = f"pictures are not kept: {detail}; inspecting and recording go on"
+        alarms.report("image_archive", kind.value, cause=Cause.SYSTEM, action=Action.ADVISE, message=message)
+
+    return DiskImageArchive(
+        database,
+        storage.directory / "images",
+        encode_heatmap=encode_map,
+        policy=ArchivePolicy(ok_share=storage.ok_share, encoding=storage.image_format),
+        limits=RetentionLimits(
+            budget_bytes=budget_bytes,
+            ok_budget_bytes=budget_bytes // 2,
+            min_free_bytes=int(storage.min_free_mb * _MB),
+            ok_max_age_s=storage.ok_max_age_days * _DAY_S,
+            max_age_s=storage.ng_max_age_days * _DAY_S,
+        ),
+        on_trouble=trouble,
+        on_recovered=lambda kind: alarms.clear("image_archive", kind.value),
+    )
