@@ -9,6 +9,7 @@ from qc.domain.errors import SamplingError
 
 Floats: TypeAlias = NDArray[np.float64]
 
+_FLOOR = 0.01
 ISOTONIC_FROM = 30
 """Defects and goods needed for isotonic regression; with fewer, its steps follow single labels."""
 
@@ -34,7 +35,7 @@ def defect_probability(scores: ArrayLike, label_scores: ArrayLike, defective: Ar
         raise SamplingError("weights are 1/q with q in (0, 1], so each is at least 1")
     defects = int(y.sum())
     p = _isotonic(s, x, y, w) if min(defects, y.size - defects) >= ISOTONIC_FROM else _platt(s, x, y, w)
-    floor = 0.5 / (y.size + 1)
+    floor = min(_FLOOR, 0.5 / (y.size + 1))
     return np.clip(p, floor, 1 - floor)
 
 

@@ -40,16 +40,17 @@ def cut_points(scores: ArrayLike, p: ArrayLike, strata: int) -> tuple[float, ...
         raise SamplingError(f"scores and p need one value per part; got {s.shape} and {probability.shape}")
     if strata < 1:
         raise SamplingError(f"a side needs at least one stratum, not {strata}")
-    if s.size < 2 or strata == 1:
+    values, class_of = np.unique(s, return_inverse=True)
+    if values.size < 2 or strata == 1:
         return ()
-    order = np.argsort(s, kind="stable")
-    ordered = s[order]
-    spread = np.sqrt(probability * (1 - probability))[order]
-    cumulative = np.cumsum(spread if spread.sum() > 0 else np.ones_like(spread))
+    spread = np.sqrt(probability * (1 - probability))
+    cumulative = np.cumsum(np.bincount(class_of, weights=spread if spread.sum() > 0 else np.ones_like(spread)))
     wanted = cumulative[-1] * np.arange(1, strata) / strata
-    after = np.clip(np.searchsorted(cumulative, wanted), 0, s.size - 2)
-    low, high = ordered[after], ordered[after + 1]
-    return tuple(float(border) for border in np.unique((low + high)[low < high] / 2))
+    # Nearest possible border; a running sum that does not move leaves several, of which the lowest is taken.
+    after = np.unique(np.abs(cumulative[:-1, None] - wanted).argmin(axis=0))
+    low, high = values[after], values[after + 1]
+    middle = low + (high - low) / 2
+    return tuple(float(border) for border in np.where(middle > low, middle, high))
 
 
 def anticipated_detection_rate(p: ArrayLike, rejected: ArrayLike) -> float:
