@@ -1,0 +1,64 @@
+"""The branches a model can be made of, and how each is fitted on some of the images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from qc.training.features import FeatureStore
+from qc.training.logistic import fit_logistic
+from qc.training.mahalanobis import MIN_GOOD, fit_mahalanobis, mean_columns
+from qc.training.patch_branch import fit_patch_branch
+
+GOOD_ONLY = ("patch", "mahalanobis")
+LABELLED = ("logistic", "finetune")
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything that branches are fitted on.
+
+    labels: (n,) 0 good, 1 defect. weights: (n,) importance of each image (new variants count more). channels: of the three
+    taps. taps: how many of them the pooled branches may use (2 when fine-tuning replaces the last stage).
+    """
+
+    store: FeatureStore
+    labels: Index
+    weights: NDArray[np.float64]
+    channels: tuple[int, ...]
+    taps: int = 3
+    seed: int = 0
+
+    def good(self, index: Index) -> Index:
+        return index[self.labels[index] == 0]
+
+
+def available_branches(labels: Index) -> tuple[str, ...]:
+    """Branches that these labels allow without fine-tuning."""
+    good, defects = int((labels == 0).sum()), int(labels.sum())
+    names = ["patch"]
+    if good >= MIN_GOOD:
+        names.append("mahalanobis")
+    if defects >= 4 and good >= 4:
+        names.append("logistic")
+    return tuple(names)
+
+
+def fit_branch(name: str, material: Material, index: Index) -> nn.Module:
+    """Fit one branch on the images with these indices; good-only branches ignore the defects among them."""
+    if name == "patch":
+        return fit_patch_branch(material.store, material.good(index), material.seed)
+    if name == "mahalanobis":
+        return fit_mahalanobis(material.store, material.good(index), mean_columns(material.channels, material.taps))
+    columns = 3 * sum(material.channels[: material.taps])
+    return fit_logistic(material.store, index, material.labels, columns, material.weights)
+
+
+def score_branch(branch: nn.Module, store: FeatureStore, index: Index) -> NDArray[np.float64]:
+    """(len(index),) raw scores."""
+    with torch.inference_mode():
+        return torch.cat([branch(taps) for taps in store.batches(index)]).double().numpy()

@@ -1,0 +1,127 @@
+"""Feature maps of a data set, computed once, kept in files and shared by every branch and every fold."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qc.domain.errors import TrainingError
+from qc.domain.model import InputSpec
+from qc.domain.recipe import Polygon
+from qc.inspection.preprocess import prepare_pixels
+from qc.training.backbone import Backbone
+from qc.training.samples import Sample, read_image
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""(stage, done, total), told now and then."""
+
+BATCH = 16
+
+
+class Taps(NamedTuple):
+    """low, middle, high: (N, C, h, w) at strides 8, 16, 32. pooled: (N, P) mean, max and deviation of each tap in turn.
+
+    A graph that skips the last stage has high None, and pooled then ends after the middle tap.
+    """
+
+    low: Tensor
+    middle: Tensor
+    high: Tensor | None
+    pooled: Tensor
+
+
+class Roi(NamedTuple):
+    """What of the frame the model sees: as in a recipe."""
+
+    roi: Polygon | None = None
+    ignore: tuple[Polygon, ...] = ()
+
+
+class FeatureStore:
+    """The taps of n images as float16 maps on disk (low, middle, high) and float32 pooled vectors in memory."""
+
+    def __init__(self, maps: Sequence[NDArray[np.float16]], pooled: NDArray[np.float32]) -> None:
+        self.maps = tuple(maps)
+        self.pooled = pooled
+
+    def __len__(self) -> int:
+        return len(self.pooled)
+
+    def taps(self, index: NDArray[np.int64]) -> Taps:
+        low, middle, high = (torch.from_numpy(np.asarray(m[index], np.float32)) for m in self.maps)
+        return Taps(low, middle, high, torch.from_numpy(self.pooled[index]))
+
+    def batches(self, index: NDArray[np.int64], size: int = BATCH) -> Iterator[Taps]:
+        for start in range(0, len(index), size):
+            yield self.taps(index[start : start + size])
+
+
+def pool(taps: Iterable[Tensor]) -> Tensor:
+    """Mean, maximum and standard deviation over the area of each tap, concatenated: (N, 3 * sum of channels)."""
+    parts = []
+    for tap in taps:
+        mean = tap.mean((2, 3))
+        variance = (tap - mean[:, :, None, None]).square().mean((2, 3))
+        parts += [mean, tap.amax((2, 3)), (variance + 1e-8).sqrt()]
+    return torch.cat(parts, 1)
+
+
+def load_tensor(sample: Sample, spec: InputSpec, roi: Roi = Roi()) -> NDArray[np.uint8]:
+    """(height, width, 3) uint8 BGR: read and prepared exactly as on the line."""
+    return prepare_pixels(read_image(sample), spec, roi.roi, roi.ignore)[0][0]
+
+
+def extract_features(
+    backbone: Backbone,
+    count: int,
+    load: Callable[[int], NDArray[np.uint8]],
+    folder: Path,
+    progress: Progress,
+    name: str = "features",
+) -> FeatureStore:
+    """Run the frozen backbone over ``load(0..count-1)``. Finished files in ``folder`` are used again: training resumes."""
+    done = folder / f"{name}.done"
+    paths = [folder / f"{name}-{tap}.npy" for tap in ("low", "middle", "high", "pooled")]
+    try:
+        if not done.exists():
+            _extract(backbone, count, load, paths, progress, name)
+            done.touch()
+        maps = [np.load(path, mmap_mode="r") for path in paths[:3]]
+        return FeatureStore(maps, np.load(paths[3]))
+    except OSError as error:
+        raise TrainingError(f"the feature files in {folder} cannot be written or read: {error}") from error
+
+
+def _extract(
+    backbone: Backbone,
+    count: int,
+    load: Callable[[int], NDArray[np.uint8]],
+    paths: list[Path],
+    progress: Progress,
+    name: str,
+) -> None:
+    files: list[NDArray[np.generic]] = []
+    with ThreadPoolExecutor(2) as readers, torch.inference_mode():
+        for start in range(0, count, BATCH):
+            index = range(start, min(start + BATCH, count))
+            batch = torch.from_numpy(np.stack(list(readers.map(load, index))))
+            taps = backbone(batch)
+            outputs = [*taps, pool(taps)]
+            if not files:
+                kinds = (np.float16, np.float16, np.float16, np.float32)
+                files = [
+                    open_memmap(path, mode="w+", dtype=kind, shape=(count, *out.shape[1:]))
+                    for path, kind, out in zip(paths, kinds, outputs, strict=True)
+                ]
+            for file, out in zip(files, outputs, strict=True):
+                file[start : start + len(index)] = out.numpy()
+            progress(name, start + len(index), count)
+    for file in files:
+        if isinstance(file, np.memmap):
+            file.flush()

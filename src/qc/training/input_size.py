@@ -1,0 +1,68 @@
+"""Which input size the data asks for: aspect from the pictures, resolution from the size of the defects."""
+
+from collections.abc import Sequence
+from statistics import median
+
+import numpy as np
+
+from qc.domain.model import InputSpec
+from qc.inspection.masks import roi_box
+from qc.training.features import Roi
+from qc.training.samples import Sample, read_image, read_mask
+
+BASE_SIDE = 224
+MULTIPLE = 32
+FINE_FACTOR = 2
+MIN_DEFECT_PIXELS = 16
+"""Defects should span two cells of the finest tap (stride 8) at the model's input."""
+
+LOOK_AT = 40
+MAX_ASPECT = 3.0
+
+
+def input_spec(height: int, width: int, side: int = BASE_SIDE) -> InputSpec:
+    """About side x side pixels in all, with the aspect of height x width, both multiples of 32.
+
+    >>> input_spec(800, 400)
+    InputSpec(height=320, width=160, interpolation='area')
+    """
+    aspect = float(np.clip((height / width) ** 0.5, MAX_ASPECT**-0.5, MAX_ASPECT**0.5))
+    sides = [max(MULTIPLE, round(side * factor / MULTIPLE) * MULTIPLE) for factor in (aspect, 1 / aspect)]
+    return InputSpec(height=sides[0], width=sides[1])
+
+
+def typical_size(samples: Sequence[Sample], roi: Roi = Roi()) -> tuple[int, int]:
+    """Median (height, width) in pixels of the region that the model sees, over a spread of the images."""
+    sizes = []
+    for sample in samples[:: max(1, len(samples) // LOOK_AT)]:
+        height, width = read_image(sample).shape[:2]
+        x0, y0, x1, y1 = roi_box(roi.roi, height, width)
+        sizes.append((y1 - y0, x1 - x0))
+    return round(median(h for h, _ in sizes)), round(median(w for _, w in sizes))
+
+
+def defect_share(samples: Sequence[Sample]) -> float | None:
+    """Typical extent of a defect relative to the picture's (square root of the areas' ratio); None without masks.
+
+    The lower quartile over masks of the square root of (area of the largest region / area of the picture).
+    """
+    import cv2
+
+    shares = []
+    with_masks = [s for s in samples if s.is_defect and (s.mask or s.boxes)]
+    for sample in with_masks[:: max(1, len(with_masks) // LOOK_AT)]:
+        mask = read_mask(sample)
+        if mask is None or not mask.any():
+            continue
+        _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+        shares.append(float(np.sqrt(stats[1:, cv2.CC_STAT_AREA].max() / mask.size)))
+    return float(np.quantile(shares, 0.25)) if shares else None
+
+
+def choose_input(samples: Sequence[Sample], side: int, roi: Roi = Roi()) -> InputSpec:
+    """side: wanted by the recipe, or 0: large enough for the defects, as far as masks tell their size."""
+    height, width = typical_size(samples, roi)
+    if not side:
+        share = defect_share(samples)
+        side = BASE_SIDE * FINE_FACTOR if share is not None and share * BASE_SIDE < MIN_DEFECT_PIXELS else BASE_SIDE
+    return input_spec(height, width, side)

@@ -1,0 +1,35 @@
+"""Train a model from a folder of images: checks, training, calibration, export, evaluation, bundle; one command.
+
+Example: tools/train.py shared/cubes --out models/cubes-1
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from qc.domain.errors import QcError
+from qc.training.console import show_card, terminal_progress
+from qc.training.pipeline import train
+from qc.training.recipe import load_recipe
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path, help="manifest.csv, MVTec-style folder, or good/ and defect/ folders")
+    parser.add_argument("--out", type=Path, required=True, help="models/NAME: the new bundle; NAME becomes its model_id")
+    parser.add_argument("--variant", nargs="+", default=[], help="only these product variants")
+    parser.add_argument("--recipe", type=Path, help="configs/training/x.toml; without it the defaults")
+    parser.add_argument("--seed", type=int, help="overrides the recipe's seed")
+    a = parser.parse_args()
+    try:
+        recipe = load_recipe(a.recipe, seed=a.seed)
+        card = train(a.dataset, a.out, recipe, terminal_progress(), variants=tuple(a.variant))
+    except QcError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    show_card(card, a.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
