@@ -105,3 +105,26 @@ def test_tensor_of_another_model_is_an_inspection_error_and_the_next_part_is_fin
     with pytest.raises(InspectionError, match="model"):
         inspector.inspect(Prepared(np.zeros((1, 8, 8, 3), np.uint8), (0.0, 0.0, 1.0, 1.0), 0.0))
     assert inspector.inspect(inspector.prepare(grey(51), RECIPE)).score == pytest.approx(0.2, abs=1e-5)
+
+
+def test_the_fake_and_the_tiny_model_agree_on_any_picture(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path, embedding=True)
+    real = load_inspector(tmp_path / "tiny", Runtime(intra_op_threads=1))
+    fake = FakeInspector(real.card)
+    for seed in range(20):
+        pixels = np.random.default_rng(seed).integers(0, 256, (40 + seed, 90 - seed, 3), dtype=np.uint8)
+        expected = real.inspect(real.prepare(pixels, HALF))
+        got = fake.inspect(fake.prepare(pixels, HALF))
+        assert got.score == pytest.approx(expected.score, abs=1e-5)
+        np.testing.assert_allclose(got.defect_map, expected.defect_map, atol=1e-5)
+        np.testing.assert_allclose(got.embedding, expected.embedding, atol=1e-4)
+
+
+def test_a_script_replaces_scores_in_order_and_then_ends() -> None:
+    fake = FakeInspector(script=[0.9, InspectionError("out of memory"), 0.1])
+    prepared = fake.prepare(grey(51), RECIPE)
+    assert fake.inspect(prepared).score == 0.9
+    with pytest.raises(InspectionError, match="out of memory"):
+        fake.inspect(prepared)
+    assert fake.inspect(prepared).score == 0.1
+    assert fake.inspect(prepared).score == pytest.approx(0.2, abs=1e-5)

@@ -1,7 +1,7 @@
 """Golden vectors: generated pictures whose scores travel with the model, to prove parity wherever it is loaded.
 
 The pictures are made with integer arithmetic from PCG64's raw stream, which NumPy guarantees to stay the same in every
-version and on every machine. They are larger than the model's input, so that the resize is proven together with the graph.
+version and on every machine. They differ in size from the model's input, so that the resize is proven together with the graph.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,17 @@ from qc.domain.recipe import Recipe
 
 IntPicture = NDArray[np.int64]
 
+MAX_SIDE = 1024
+"""Generating larger pictures would cost hundreds of megabytes at every load; they are enlarged to the input instead."""
+
 
 def golden_picture(kind: str, seed: int, spec: InputSpec) -> Pixels:
-    """(H, W, 3) uint8 BGR with H = spec.height * 3 // 2 + 1 and W likewise. kind: a key of KINDS (KeyError otherwise)."""
+    """(H, W, 3) uint8 BGR with H = min(spec.height * 3 // 2 + 1, MAX_SIDE) and W likewise.
+
+    kind: a key of KINDS (KeyError otherwise). All of this is part of the bundle format: changing a pixel voids every bundle.
+    """
     raw = np.random.PCG64(seed)
-    height, width = spec.height * 3 // 2 + 1, spec.width * 3 // 2 + 1
+    height, width = (min(side * 3 // 2 + 1, MAX_SIDE) for side in (spec.height, spec.width))
     picture = KINDS[kind](_gradient(raw, height, width), raw)
     return np.clip(picture, 0, 255).astype(np.uint8)
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +62,19 @@ def test_a_directory_that_cannot_be_written_is_an_error_with_its_name(tiny: Path
     card = replace(verify_bundle(tiny).card, model_id="x")
     with pytest.raises(BundleError, match="cannot be written"):
         write_bundle(tiny.parent / "file" / "x", tiny_model_bytes(), card)
+
+
+def test_a_disk_that_fills_up_half_way_leaves_nothing_behind(tmp_path: Path):
+    # A file-size limit is the full disk that a test can have; in a process of its own, because it cannot be lifted again.
+    code = (
+        "import resource, sys; from pathlib import Path; from qc.inspection.tiny import write_tiny_bundle\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))\n"
+        "write_tiny_bundle(Path(sys.argv[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60)
+    assert "BundleError" in done.stderr
+    assert "tiny: cannot be written (File too large); check disk space" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tampered_model_is_refused(tiny: Path):

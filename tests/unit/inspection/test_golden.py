@@ -34,6 +34,10 @@ def test_pictures_differ_by_seed_and_have_structure(kind):
     assert (first != second).mean() > 0.5
 
 
+def test_a_picture_for_a_huge_input_stays_small():
+    assert golden_picture("noise", 1, InputSpec(4096, 600)).shape == (1024, 901, 3)
+
+
 def test_every_kind_and_seed_is_measured():
     golden = make_golden(FakeInspector(), seeds=(1, 5, 9))
     assert [(g.kind, g.seed) for g in golden] == [(kind, seed) for kind in KINDS for seed in (1, 5, 9)]
