@@ -8,26 +8,35 @@
     Mosquitto(tmp_path, tls=Pki(tmp_path), require_certificate=True)
     Mosquitto(tmp_path, receive_maximum=5, websockets=True, persistent=True)
 
+    with Listener(broker.port, "qc/v1/#") as ear:           # an independent subscriber with a persistent session
+        assert ear.wait_until(lambda: len(ear.events()) == 10)
+
 Tests that need it carry ``@needs_mosquitto`` and the marker ``system``.
 """
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 
+import paho.mqtt.client as mqtt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 
 def find_mosquitto() -> str | None:
@@ -231,3 +240,83 @@ class Mosquitto:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+
+
+@dataclass(frozen=True)
+class Heard:
+    topic: str
+    payload: bytes
+    retained: bool
+    properties: Properties
+
+    def json(self) -> dict:
+        return dict(json.loads(self.payload))
+
+
+class Listener:
+    """An independent subscriber (QoS 1). Its session outlives broken connections; it reconnects within a second."""
+
+    def __init__(
+        self, port: int, *topics: str, username: str | None = None, password: str | None = None, persistent: bool = True
+    ) -> None:
+        self.heard: list[Heard] = []
+        self._lock = threading.Lock()
+        self._port = port
+        self._topics: Sequence[str] = topics
+        self._subscribed = threading.Event()
+        self._persistent = persistent
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"listener-{free_port()}", protocol=mqtt.MQTTv5)
+        self.client.username_pw_set(username, password)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = self._on_connect
+        self.client.on_subscribe = lambda *_: self._subscribed.set()
+        self.client.on_message = self._on_message
+
+    def _on_connect(self, client: mqtt.Client, _u: object, _f: object, _r: object, _p: object) -> None:
+        client.subscribe([(topic, 1) for topic in self._topics])
+
+    def _on_message(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
+        with self._lock:
+            self.heard.append(Heard(message.topic, bytes(message.payload), message.retain, message.properties))
+
+    def events(self) -> list[dict]:
+        """Bodies of ``evt/`` messages in order of arrival, repeats (by event_id) dropped."""
+        seen: dict[str, dict] = {}
+        for item in self.all():
+            if "/evt/" in item.topic:
+                body = item.json()
+                seen.setdefault(body["event_id"], body)
+        return list(seen.values())
+
+    def all(self) -> list[Heard]:
+        with self._lock:
+            return list(self.heard)
+
+    def last(self, leaf: str) -> dict | None:
+        """The newest message on a topic that ends with ``leaf``."""
+        found = [item for item in self.all() if item.topic.endswith(leaf)]
+        return found[-1].json() if found else None
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
+        return wait_until(condition, timeout_s)
+
+    def __enter__(self) -> "Listener":
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = 3600 if self._persistent else 0
+        self.client.connect("127.0.0.1", self._port, clean_start=not self._persistent, properties=properties)
+        self.client.loop_start()
+        assert self._subscribed.wait(15), "the listener could not subscribe"
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
+    give_up_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > give_up_s:
+            return False
+        time.sleep(0.02)
+    return True

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.publish.samples import AT, NAME, STATES, alarm, record, ticket
 
 from qc.domain.errors import PublishError
 from qc.domain.record import Event, EventKind
 from qc.domain.verdict import Decision, Reason, Verdict
 from qc.publish.events import alarm_event, inspection_event, label_request_event, line_event, new_event_id
 from qc.publish.payloads import EVENT_PAYLOADS, rfc3339, state_payload, to_json
-from tests.unit.publish.samples import AT, NAME, STATES, alarm, record, ticket
 
 
 def check(event: Event) -> dict:
@@ -73,7 +73,18 @@ def test_label_requests_are_blind() -> None:
     body = check(event)
     assert body["ticket_id"] == "T-1"
     text = json.dumps(body).lower()
-    for secret in ("score", "verdict", "stratum", "ng/0.6", "0.0625", "challenge", "purpose", "plan-77", "threshold", ticket().event_id[:8]):
+    for secret in (
+        "score",
+        "verdict",
+        "stratum",
+        "ng/0.6",
+        "0.0625",
+        "challenge",
+        "purpose",
+        "plan-77",
+        "threshold",
+        ticket().event_id[:8],
+    ):
         assert secret not in text.replace(event.event_id, ""), secret
 
 

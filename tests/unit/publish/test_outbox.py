@@ -1,12 +1,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.publish.samples import line_entries
 
 from qc.domain.errors import StoreError
 from qc.domain.record import OutboxRow
 from qc.publish.outbox import OutboxFeed
 from qc.record.fake import MemoryRecordStore
-from tests.unit.publish.samples import line_entries
 
 
 def filled(count: int) -> MemoryRecordStore:

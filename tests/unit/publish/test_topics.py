@@ -1,11 +1,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.publish.samples import NAME
 
 from qc.domain.errors import ConfigError
 from qc.domain.record import EventKind
 from qc.publish.topics import EdgeName, Topics, split_topic
-from tests.unit.publish.samples import NAME
 
 TOPICS = Topics(NAME)
 ROOT = "qc/v1/plant-1/hall_2/line3/edge-a"
@@ -44,7 +44,9 @@ def test_edge_names_need_four_levels() -> None:
         EdgeName.parse("plant/line")
 
 
-@pytest.mark.parametrize("topic", ["", "a/+", "#", "$SYS/x", f"{ROOT}/evt/inspection", f"{ROOT}/status", "qc/v1/a/b/c/d/cmd/pause"])
+@pytest.mark.parametrize(
+    "topic", ["", "a/+", "#", "$SYS/x", f"{ROOT}/evt/inspection", f"{ROOT}/status", "qc/v1/a/b/c/d/cmd/pause"]
+)
 def test_answers_do_not_go_where_they_could_do_harm(topic: str) -> None:
     assert not TOPICS.may_respond_to(topic)
 
