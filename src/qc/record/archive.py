@@ -126,6 +126,7 @@ class DiskImageArchive:
         self._closing = False
         self._status = ArchiveStatus()
         self._troubles: dict[Trouble, str] = {}
+        self._was_short = False
         self._retry_at_s, self._retry_pause_s = 0.0, _FIRST_RETRY_S
         self._thread = threading.Thread(target=self._run, name="image-archive", daemon=True)
         self._thread.start()
@@ -270,10 +271,11 @@ class DiskImageArchive:
             shortage = self._retention.shortage()
         except OSError as error:
             shortage = f"the folder cannot be looked at: {error}"
-        if shortage:
-            self._begin(Trouble.NO_ROOM, shortage)
-        else:
+        if not shortage:
             self._end(Trouble.NO_ROOM)
+        elif self._was_short:  # retention has had its turn since, and could not help
+            self._begin(Trouble.NO_ROOM, shortage)
+        self._was_short = bool(shortage)
 
     def _begin(self, trouble: Trouble, detail: str) -> None:
         with self._changed:
