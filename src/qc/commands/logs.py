@@ -2,16 +2,19 @@
 
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def set_up_logs(level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "text"]) -> None:
-    """Send structlog and standard-library logs of libraries to standard error in one form."""
-    text = style == "text" or (style == "auto" and sys.stderr.isatty())
+def set_up_logs(
+    level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "text"], stream: TextIO | None = None
+) -> None:
+    """Send structlog and standard-library logs of libraries to one stream (default: standard error) in one form."""
+    stream = stream or sys.stderr
+    text = style == "text" or (style == "auto" and stream.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -20,7 +23,7 @@ def set_up_logs(level: Literal["debug", "info", "warning", "error"], style: Lite
         *([] if text else [structlog.processors.format_exc_info]),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if text
         else structlog.processors.JSONRenderer()
     )
@@ -33,7 +36,7 @@ def set_up_logs(level: Literal["debug", "info", "warning", "error"], style: Lite
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]

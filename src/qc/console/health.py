@@ -1,32 +1,29 @@
 """``/healthz`` (alive), ``/readyz`` (inspecting and recording) and ``/metrics``."""
 
-from collections.abc import Callable
-
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from qc.domain.publishing import PublisherStatus
-from qc.line import LineStatus
+from qc.wiring import Edge
 
 
-def health_routes(
-    healthy: Callable[[], bool],
-    line: Callable[[], LineStatus],
-    publisher: Callable[[], PublisherStatus],
-    registry: CollectorRegistry,
-) -> list[Route]:
+def health_routes(edge: Edge, registry: CollectorRegistry) -> list[Route]:
     """A broker that is away makes an edge neither unhealthy nor unready: the line goes on and the outbox holds the events."""
 
     def healthz(_request: Request) -> Response:
-        ok = healthy()
+        ok = edge.line.healthy()
         return JSONResponse({"alive": ok}, status_code=200 if ok else 503)
 
     def readyz(_request: Request) -> Response:
-        status = line()
-        checks = {"running": status.running, "storing": status.storing, "paused": status.paused, "mqtt": publisher().connected}
+        status = edge.line.status()
+        checks: dict[str, bool] = {
+            "running": status.running,
+            "storing": status.storing,
+            "paused": status.paused,
+            "mqtt": edge.publisher.status().connected,
+        }
         ready = status.running and status.storing and not status.paused
         return JSONResponse({"ready": ready, **checks}, status_code=200 if ready else 503)
 

@@ -1,18 +1,19 @@
 """Prometheus metrics of one edge, read from the running objects at scrape time; units and labels in the names."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from qc.decide.halt import LEVELS
-from qc.domain.alarm import Alarm
 from qc.domain.frame import CameraState, CameraStatus, Shot
 from qc.domain.inspection import Inspection
 from qc.domain.publishing import PublisherStatus
 from qc.domain.record import InspectionRecord
 from qc.line import LineStatus
+from qc.wiring import Edge
 
 _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -20,16 +21,8 @@ _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0
 class EdgeMetrics(Collector):
     """A collector and an observer: histograms are fed per part (a few microseconds), everything else is read when scraped."""
 
-    def __init__(
-        self,
-        line: Callable[[], LineStatus],
-        publisher: Callable[[], PublisherStatus],
-        cameras: Callable[[], Sequence[CameraStatus]],
-        alarms: Callable[[], Sequence[Alarm]],
-        images_dropped: Callable[[], int],
-    ) -> None:
-        self._line, self._publisher, self._cameras = line, publisher, cameras
-        self._alarms, self._images_dropped = alarms, images_dropped
+    def __init__(self) -> None:
+        self._edge: Edge | None = None
         self.registry = CollectorRegistry(auto_describe=False)
         self._inspection_s = Histogram(
             "qc_inspection_seconds", "Trigger to verdict", ["camera"], buckets=_BUCKETS_S, registry=self.registry
@@ -37,6 +30,10 @@ class EdgeMetrics(Collector):
         self._inference_s = Histogram(
             "qc_inference_seconds", "The model alone", ["model"], buckets=_BUCKETS_S, registry=self.registry
         )
+
+    def watch(self, edge: Edge) -> None:
+        """The edge to read from; until then only the histograms are served."""
+        self._edge = edge
         self.registry.register(self)
 
     def inspected(self, record: InspectionRecord, shot: Shot, inspection: Inspection | None) -> None:
@@ -45,14 +42,22 @@ class EdgeMetrics(Collector):
             self._inference_s.labels(record.model_id).observe(record.timings.inference_ms / 1e3)
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._of_line(self._line())
-        yield from self._of_publisher(self._publisher())
-        yield from self._of_cameras(self._cameras())
+        edge = self._edge
+        if edge is None:
+            return
+        yield from self._of_line(edge.line.status())
+        yield from self._of_publisher(edge.publisher.status())
+        yield from self._of_cameras([camera.status() for camera in edge.cameras])
         alarms = GaugeMetricFamily("qc_open_alarms", "Alarms that are not cleared", labels=["quantity", "cause"])
-        for alarm in self._alarms():
-            alarms.add_metric([alarm.quantity, alarm.cause.value], 1)
+        for (quantity, cause), count in Counter((alarm.quantity, alarm.cause) for alarm in edge.alarms.open_alarms()).items():
+            alarms.add_metric([quantity, cause.value], count)
         yield alarms
-        yield CounterMetricFamily("qc_images_dropped", "Pictures that could not be kept", value=self._images_dropped())
+        archive = edge.archive.status()
+        yield CounterMetricFamily("qc_images_written", "Pictures archived", value=archive.written)
+        yield CounterMetricFamily(
+            "qc_images_dropped", "Pictures that could not be kept", value=archive.dropped_queue + archive.dropped_disk
+        )
+        yield GaugeMetricFamily("qc_images_bytes", "Bytes of archived pictures", value=archive.total_bytes)
 
     def _of_line(self, status: LineStatus) -> Iterator[Metric]:
         parts = CounterMetricFamily("qc_parts", "Parts by verdict and reason", labels=["verdict", "reason"])
