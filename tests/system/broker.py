@@ -143,7 +143,8 @@ class Mosquitto:
         self.port = free_port()
         self.websocket_port = free_port() if websockets else 0
         self._process: subprocess.Popen[bytes] | None = None
-        lines = ["log_dest file " + str(self.folder / "mosquitto.log"), "max_queued_messages 0"]
+        # max_queued_messages 0 ("no limit") makes mosquitto 2.0.11 hang up on every client whose message it denies
+        lines = ["log_dest file " + str(self.folder / "mosquitto.log"), "max_queued_messages 1000000"]
         if os.geteuid() == 0:
             lines.append("user root")  # else it would drop to a user who may not read the test's folder
         lines.append(f"allow_anonymous {'false' if users or require_certificate else 'true'}")
@@ -257,7 +258,13 @@ class Listener:
     """An independent subscriber (QoS 1). Its session outlives broken connections; it reconnects within a second."""
 
     def __init__(
-        self, port: int, *topics: str, username: str | None = None, password: str | None = None, persistent: bool = True
+        self,
+        port: int,
+        *topics: str,
+        username: str | None = None,
+        password: str | None = None,
+        persistent: bool = True,
+        client_id: str = "",
     ) -> None:
         self.heard: list[Heard] = []
         self._lock = threading.Lock()
@@ -265,7 +272,9 @@ class Listener:
         self._topics: Sequence[str] = topics
         self._subscribed = threading.Event()
         self._persistent = persistent
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"listener-{free_port()}", protocol=mqtt.MQTTv5)
+        self.client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2, client_id=client_id or f"listener-{free_port()}", protocol=mqtt.MQTTv5
+        )
         self.client.username_pw_set(username, password)
         self.client.reconnect_delay_set(1, 1)
         self.client.on_connect = self._on_connect

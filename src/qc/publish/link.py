@@ -99,12 +99,24 @@ def begin_connect(client: mqtt.Client, options: MqttOptions) -> None:
     client.loop_start()
 
 
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho leaves that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def tls_context(tls: TlsOptions) -> ssl.SSLContext:
     """Verifies the broker's certificate and host name, always. Raises PublishError naming the file."""
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
     except (OSError, ValueError) as error:
         raise PublishError(f"TLS: cannot use the CA file {tls.ca_file}: {error}") from error
+    context.sslsocket_class = _TidySocket
     if tls.cert_file is not None:
         try:
             context.load_cert_chain(tls.cert_file, tls.key_file)

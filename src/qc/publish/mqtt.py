@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 TICK_S = 0.2
 STABLE_S = 10.0
 """A connection that lived this long resets the back-off; shorter ones may be two clients throwing each other out."""
+SUSPICIOUS_LIVES = 3
 FATAL_CODES = frozenset({0x81, 0x82, 0x90, 0x95, 0x99})
 """DISCONNECT reasons that one bad message can cause: malformed, protocol error, topic invalid, too large, payload format."""
 DEAD_LETTER_ALARM_S = 60.0
@@ -92,6 +93,7 @@ class MqttPublisher:
         self._connects = 0
         self._refused_states = 0
         self._failures = 0
+        self._short_lives = 0
         self._suspect = False
         self._alarmed_s: dict[EventKind, float] = {}
         self._due_s = {"poll": 0.0, "heartbeat": 0.0, "settle": 0.0}
@@ -280,7 +282,11 @@ class MqttPublisher:
         except StoreError as store_error:
             log.warning("outbox_settle_failed", error=str(store_error))
         if time.monotonic() - session.opened_s >= STABLE_S:
-            self._failures = 0
+            self._failures = self._short_lives = 0
+        else:
+            self._short_lives += 1
+        if self._short_lives >= SUSPICIOUS_LIVES:
+            error += f"; it keeps breaking soon after connecting: does another client use the client id {self._client_id}?"
         self._abandon(session)
         self._down(error)
 

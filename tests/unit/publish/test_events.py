@@ -45,7 +45,7 @@ scores = st.none() | st.floats(0, 1) | st.sampled_from([math.nan, math.inf, -mat
     decision=st.sampled_from(Decision),
     reason=st.sampled_from(Reason),
     text=st.text(st.characters(exclude_categories=["Cs"])),
-    at=st.datetimes(min_value=datetime(2000, 1, 1), timezones=st.just(timezone(timedelta(hours=9, minutes=30)))),
+    at=st.datetimes(min_value=AT.replace(year=2000, tzinfo=None), timezones=st.just(timezone(timedelta(hours=9, minutes=30)))),
 )
 def test_every_record_gives_a_valid_payload_without_nan(
     score: float | None, decision: Decision, reason: Reason, text: str, at: datetime
@@ -96,7 +96,7 @@ def test_line_events_carry_who_and_flat_detail() -> None:
 
 def test_naive_times_are_refused() -> None:
     with pytest.raises(PublishError, match="no zone"):
-        rfc3339(datetime(2026, 1, 1))
+        rfc3339(AT.replace(tzinfo=None))
 
 
 def test_event_ids_sort_by_time() -> None:
