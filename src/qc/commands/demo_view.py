@@ -8,19 +8,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from qc.commands.verdict_style import SIGNS
 from qc.domain.record import InspectionRecord
 from qc.domain.verdict import Decision
 from qc.publish.topics import Topics
 from qc.settings import LineSettings
 from qc.wiring import Edge
-
-SIGNS = {
-    Decision.OK: ("●", "green"),
-    Decision.NG: ("✖", "red"),
-    Decision.REVIEW: ("▲", "yellow"),
-    Decision.NOT_INSPECTED: ("?", "magenta"),
-}
-"""Shape and colour, so that the strip can be read without colours."""
 
 
 class Seen(Protocol):

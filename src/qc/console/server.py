@@ -27,7 +27,7 @@ class HttpServer:
         behind_proxy: bool = False,
     ) -> None:
         """port 0 takes a free one. Raises ConfigError when the port cannot be bound or the TLS files cannot be used."""
-        self._socket = _bind(host, port)
+        self._socket = bind_port(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
         self.url = f"http{'s' if cert_file else ''}://{host}:{self.port}"
         config = uvicorn.Config(
@@ -68,7 +68,8 @@ class HttpServer:
         self._server.run(sockets=[self._socket])
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind_port(host: str, port: int) -> socket.socket:
+    """A listening-ready TCP socket; port 0 takes a free one. Raises ConfigError that names the settings."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 NO_SUBSCRIBER = 0x10
 
 
-class _Connection:
+class Connection:
     """A blocking connect on top of paho's thread; ``error`` holds why it is down. Raises PublishError from ``open``."""
 
     def __init__(self, options: MqttOptions, role: str, *, reconnect: bool) -> None:
@@ -84,7 +84,7 @@ class CommandClient:
     def __init__(self, options: MqttOptions, edge: EdgeName) -> None:
         self._topics = Topics(edge)
         self._edge = edge
-        self._connection = _Connection(options, "cmd", reconnect=True)
+        self._connection = Connection(options, "cmd", reconnect=True)
         self._answers: queue.SimpleQueue[tuple[bytes | None, bytes]] = queue.SimpleQueue()
         self._acks: queue.SimpleQueue[tuple[int, ReasonCode]] = queue.SimpleQueue()
         client = self._connection.client
@@ -186,7 +186,7 @@ class EdgeWatcher:
         self.dropped = 0
         self.unreadable = 0
         self._waiting: queue.Queue[EdgeMessage] = queue.Queue(keep)
-        self._connection = _Connection(options, "watch", reconnect=True)
+        self._connection = Connection(options, "watch", reconnect=True)
         root = Topics(edge).root if edge else f"{ROOT}/+/+/+/+"
         self._connection.subscriptions += [f"{root}/status", f"{root}/state/+", f"{root}/evt/+"]
         self._connection.client.on_message = self._on_message
