@@ -36,7 +36,6 @@ CREATE TABLE labels (
     corrects      TEXT REFERENCES labels (label_id)
 ) STRICT;
 CREATE INDEX labels_by_ticket ON labels (ticket_id);
-CREATE INDEX labels_by_labeller ON labels (labeller);
 -- One ticket is one look: one answer, then a chain of corrections, each of the one before it.
 CREATE UNIQUE INDEX labels_one_answer_per_ticket ON labels (ticket_id) WHERE corrects IS NULL;
 CREATE UNIQUE INDEX labels_one_correction_each ON labels (corrects) WHERE corrects IS NOT NULL;
