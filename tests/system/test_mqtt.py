@@ -139,26 +139,32 @@ def test_close_is_quick_while_connecting_to_a_black_hole() -> None:
 
 def test_a_silent_broker_is_noticed_by_the_watchdog(tmp_path: Path) -> None:
     store = MemoryRecordStore()
-    with Mosquitto(tmp_path) as broker, Listener(broker.port, ALL) as ear:
-        with running(MqttPublisher(store, NAME, options(broker.port, ack_timeout_s=1.0))) as publisher:
-            assert wait_until(lambda: publisher.status().connected)
-            broker.pause()
-            store.append(line_entries(10))
-            publisher.wake()
-            assert wait_until(lambda: not publisher.status().connected)
-            assert "has not acknowledged" in publisher.status().last_error or "CONNECT" in publisher.status().last_error
-            broker.resume()
-            assert wait_until(lambda: numbers(ear.events()) == list(range(1, 11)))
+    with (
+        Mosquitto(tmp_path) as broker,
+        Listener(broker.port, ALL) as ear,
+        running(MqttPublisher(store, NAME, options(broker.port, ack_timeout_s=1.0))) as publisher,
+    ):
+        assert wait_until(lambda: publisher.status().connected)
+        broker.pause()
+        store.append(line_entries(10))
+        publisher.wake()
+        assert wait_until(lambda: not publisher.status().connected)
+        assert "has not acknowledged" in publisher.status().last_error or "CONNECT" in publisher.status().last_error
+        broker.resume()
+        assert wait_until(lambda: numbers(ear.events()) == list(range(1, 11)))
 
 
 def test_the_will_tells_when_the_edge_is_cut_off_and_a_second_client_of_the_same_id_is_suspected(tmp_path: Path) -> None:
-    with Mosquitto(tmp_path) as broker, Listener(broker.port, ALL) as ear:
-        with running(MqttPublisher(MemoryRecordStore(), NAME, options(broker.port, client_id="edge-a"))) as publisher:
-            assert wait_until(lambda: publisher.status().connected)
-            with Listener(broker.port, "nothing", client_id="edge-a"):  # they throw each other out
-                assert wait_until(lambda: "connection_lost" in {item.json()["reason"] for item in ear.all()})
-                assert wait_until(lambda: "client id edge-a" in publisher.status().last_error)
-            assert wait_until(lambda: publisher.status().connected and ear.last("/status")["state"] == "online")
+    with (
+        Mosquitto(tmp_path) as broker,
+        Listener(broker.port, ALL) as ear,
+        running(MqttPublisher(MemoryRecordStore(), NAME, options(broker.port, client_id="edge-a"))) as publisher,
+    ):
+        assert wait_until(lambda: publisher.status().connected)
+        with Listener(broker.port, "nothing", client_id="edge-a"):  # they throw each other out
+            assert wait_until(lambda: "connection_lost" in {item.json()["reason"] for item in ear.all()})
+            assert wait_until(lambda: "client id edge-a" in publisher.status().last_error)
+        assert wait_until(lambda: publisher.status().connected and ear.last("/status")["state"] == "online")
 
 
 def test_acl_denial_makes_dead_letters_and_the_rest_flows(tmp_path: Path) -> None:
@@ -204,14 +210,17 @@ def test_receive_maximum_is_respected(tmp_path: Path) -> None:
     store = MemoryRecordStore()
     store.append(line_entries(300))
     most = 0
-    with Mosquitto(tmp_path, receive_maximum=5) as broker, Listener(broker.port, ALL) as ear:
-        with running(MqttPublisher(store, NAME, options(broker.port))) as publisher:
-            while len(ear.events()) < 300 and most <= 5:
-                most = max(most, publisher.status().in_flight)
-                time.sleep(0.001)
-            assert numbers(ear.events()) == list(range(1, 301))
-            assert 1 <= most <= 5
-            assert publisher.status().connects == 1
+    with (
+        Mosquitto(tmp_path, receive_maximum=5) as broker,
+        Listener(broker.port, ALL) as ear,
+        running(MqttPublisher(store, NAME, options(broker.port))) as publisher,
+    ):
+        while len(ear.events()) < 300 and most <= 5:
+            most = max(most, publisher.status().in_flight)
+            time.sleep(0.001)
+        assert numbers(ear.events()) == list(range(1, 301))
+        assert 1 <= most <= 5
+        assert publisher.status().connects == 1
 
 
 @pytest.mark.parametrize("side", ["server", "client"])
@@ -260,11 +269,14 @@ def test_too_large_for_the_broker_is_a_dead_letter_not_a_loop(tmp_path: Path) ->
     store = MemoryRecordStore()
     big = line_event("note", NAME, at=AT, message="x" * 5000)
     store.append([*line_entries(1), Entry(big), *line_entries(1)])
-    with Mosquitto(tmp_path, extra="max_packet_size 2000") as broker, Listener(broker.port, ALL) as ear:
-        with running(MqttPublisher(store, NAME, options(broker.port))) as publisher:
-            assert wait_until(lambda: numbers(ear.events()) == [1, 3])
-            assert publisher.status().dead == 1
-            assert publisher.status().connects == 1
+    with (
+        Mosquitto(tmp_path, extra="max_packet_size 2000") as broker,
+        Listener(broker.port, ALL) as ear,
+        running(MqttPublisher(store, NAME, options(broker.port))) as publisher,
+    ):
+        assert wait_until(lambda: numbers(ear.events()) == [1, 3])
+        assert publisher.status().dead == 1
+        assert publisher.status().connects == 1
 
 
 def test_real_messages_obey_the_committed_asyncapi_document(tmp_path: Path) -> None:
@@ -398,32 +410,38 @@ def test_a_slow_handler_stalls_neither_events_nor_other_answers(tmp_path: Path) 
         gate.wait(60)
         return {}
 
-    with Mosquitto(tmp_path) as broker, Listener(broker.port, ALL) as ear:
-        with running(MqttPublisher(store, NAME, options(broker.port, max_waiting_commands=1), handler=handler)) as publisher:
-            assert wait_until(lambda: publisher.status().connected)
-            properties = message_properties("")
-            properties.ResponseTopic = TOPICS.reply("t")
-            for _ in range(4):
-                ear.client.publish(TOPICS.command("resume"), b"{}", qos=1, properties=properties)
-            store.append(line_entries(20))
-            publisher.wake()
-            assert wait_until(lambda: len(ear.events()) == 20)
-            assert wait_until(lambda: ear.last("reply/t") is not None)
-            assert ear.last("reply/t")["error"]["code"] == "busy"
-            gate.set()
+    with (
+        Mosquitto(tmp_path) as broker,
+        Listener(broker.port, ALL) as ear,
+        running(MqttPublisher(store, NAME, options(broker.port, max_waiting_commands=1), handler=handler)) as publisher,
+    ):
+        assert wait_until(lambda: publisher.status().connected)
+        properties = message_properties("")
+        properties.ResponseTopic = TOPICS.reply("t")
+        for _ in range(4):
+            ear.client.publish(TOPICS.command("resume"), b"{}", qos=1, properties=properties)
+        store.append(line_entries(20))
+        publisher.wake()
+        assert wait_until(lambda: len(ear.events()) == 20)
+        assert wait_until(lambda: ear.last("reply/t") is not None)
+        assert ear.last("reply/t")["error"]["code"] == "busy"
+        gate.set()
 
 
 def test_a_replay_brings_old_events_again(tmp_path: Path) -> None:
     store = MemoryRecordStore()
-    with Mosquitto(tmp_path) as broker, Listener(broker.port, ALL) as ear:
-        with running(MqttPublisher(store, NAME, options(broker.port, settle_s=0.1))) as publisher:
-            store.append(line_entries(10))
-            publisher.wake()
-            assert wait_until(lambda: publisher.status().depth.rows == 0)
-            assert store.replay(from_seq=6) == 5
-            publisher.wake()
-            assert wait_until(lambda: publisher.status().acked == 15)
-            assert [json.loads(item.payload)["seq"] for item in ear.all() if "/evt/" in item.topic][10:] == [6, 7, 8, 9, 10]
+    with (
+        Mosquitto(tmp_path) as broker,
+        Listener(broker.port, ALL) as ear,
+        running(MqttPublisher(store, NAME, options(broker.port, settle_s=0.1))) as publisher,
+    ):
+        store.append(line_entries(10))
+        publisher.wake()
+        assert wait_until(lambda: publisher.status().depth.rows == 0)
+        assert store.replay(from_seq=6) == 5
+        publisher.wake()
+        assert wait_until(lambda: publisher.status().acked == 15)
+        assert [json.loads(item.payload)["seq"] for item in ear.all() if "/evt/" in item.topic][10:] == [6, 7, 8, 9, 10]
 
 
 def test_watching_all_edges_and_home_assistant(tmp_path: Path) -> None:
@@ -433,19 +451,19 @@ def test_watching_all_edges_and_home_assistant(tmp_path: Path) -> None:
         Mosquitto(tmp_path) as broker,
         Listener(broker.port, "homeassistant/#") as home,
         EdgeWatcher(options(broker.port)) as watcher,
+        running(MqttPublisher(store, NAME, options(broker.port), discovery=discovery)) as publisher,
     ):
-        with running(MqttPublisher(store, NAME, options(broker.port), discovery=discovery)) as publisher:
-            publisher.state("counters", STATES["counters"])
-            store.append(part_entries(0, 2))
-            publisher.wake()
-            seen = set()
-            give_up_s = time.monotonic() + 60
-            while len(seen) < 3 and time.monotonic() < give_up_s:
-                if (message := watcher.next(1.0)) is not None:
-                    assert message.edge == NAME
-                    seen.add(message.leaf)
-            assert seen == {"status", "state/counters", "evt/inspection"}
-            assert wait_until(lambda: len(home.all()) == len(discovery))
+        publisher.state("counters", STATES["counters"])
+        store.append(part_entries(0, 2))
+        publisher.wake()
+        seen = set()
+        give_up_s = time.monotonic() + 60
+        while len(seen) < 3 and time.monotonic() < give_up_s:
+            if (message := watcher.next(1.0)) is not None:
+                assert message.edge == NAME
+                seen.add(message.leaf)
+        assert seen == {"status", "state/counters", "evt/inspection"}
+        assert wait_until(lambda: len(home.all()) == len(discovery))
 
 
 def test_the_client_says_when_nothing_listens() -> None:
