@@ -1,1 +1,1 @@
-"""Alarms over evidence: what left its bounds, since when, probably why, and what to do about it."""
+"""Alarms over evidence: detectors that bound the chance of any false alarm, one per file; pure, seeded by nothing."""
