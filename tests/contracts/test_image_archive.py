@@ -92,6 +92,14 @@ def test_a_picture_comes_back_to_the_pixel_with_its_heatmap(archive: Archive) ->
     np.testing.assert_allclose(decoded / 255, defect_map, atol=0.5 / 255 + 1e-6)
 
 
+def test_a_grey_picture_takes_one_channel_and_reads_the_same(archive: Archive) -> None:
+    pixels = np.repeat(picture(5)[..., :1], 3, axis=2)
+    archive.submit(record("grey"), pixels, None)
+    content = np.frombuffer(eventually_loaded(archive, "grey").content, np.uint8)
+    assert cv2.imdecode(content, cv2.IMREAD_UNCHANGED).ndim == 2
+    np.testing.assert_array_equal(cv2.imdecode(content, cv2.IMREAD_COLOR), pixels)
+
+
 def test_what_is_not_kept_is_unknown(archive: Archive) -> None:
     archive.submit(record("a"), picture(1), None)
     eventually_loaded(archive, "a")

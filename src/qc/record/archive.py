@@ -39,7 +39,7 @@ _LOOK_S = 1.0
 """How often bounds, free disk and recovery are looked at."""
 _AGES_S = 600.0
 """How often ages are enforced."""
-_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
+_RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
 """Pause after a refused write, doubled each time; the next picture after it is the trial."""
 
 
@@ -109,6 +109,7 @@ class DiskImageArchive:
         now: Callable[[], datetime] = utc_now,
         files: ImageFiles | None = None,
         look_s: float = _LOOK_S,
+        retry_s: float = _RETRY_S,
     ) -> None:
         self._policy = policy or ArchivePolicy()
         self._encode_heatmap = encode_heatmap
@@ -127,7 +128,8 @@ class DiskImageArchive:
         self._status = ArchiveStatus()
         self._troubles: dict[Trouble, str] = {}
         self._was_short = False
-        self._retry_at_s, self._retry_pause_s = 0.0, _FIRST_RETRY_S
+        self._retry_s = retry_s
+        self._retry_at_s, self._retry_pause_s = 0.0, retry_s
         self._thread = threading.Thread(target=self._run, name="image-archive", daemon=True)
         self._thread.start()
 
@@ -235,12 +237,12 @@ class DiskImageArchive:
             with self._changed:
                 self._count(dropped_disk=1)
                 self._retry_at_s = time.monotonic() + self._retry_pause_s
-                self._retry_pause_s = min(self._retry_pause_s * 2, _LAST_RETRY_S)
+                self._retry_pause_s = min(self._retry_pause_s * 2, max(_LONGEST_RETRY_S, self._retry_s))
             self._begin(Trouble.WRITE_FAILED, f"picture of part {item.record.part_id} not kept: {error}")
             return
         with self._changed:
             self._count(written=1)
-            self._retry_pause_s = _FIRST_RETRY_S
+            self._retry_pause_s = self._retry_s
         self._end(Trouble.WRITE_FAILED)
 
     def _write(self, item: _Item) -> None:

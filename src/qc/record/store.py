@@ -1,6 +1,15 @@
 """Inspection records, outbox, counters and audit trail in SQLite: the edge's durable memory.
 
-Measured rates and the price of ``synchronous``: see ``docs/record.md`` in the project.
+Measured on two shared cores and a virtual disk (6,000 parts with a 320-value embedding, 1.9 kB each in the file; parts per
+second, median and 99th percentile of one append):
+
+    batch   FULL                          NORMAL
+    1        1,900/s  0.5 ms   2 ms        2,500/s  0.2 ms  11 ms
+    8        6,900/s  1.0 ms   5 ms        8,300/s  0.6 ms  14 ms
+    32      10,900/s  2.6 ms  11 ms       12,600/s  1.9 ms  20 ms
+
+So FULL costs a quarter at most and is the default; marks of delivery (20 at a time, not flushed) run at 43,000/s.
+With the machine overloaded (load 8) one append takes 4 to 6 ms, and below 60 ms at the 99th percentile beside upkeep.
 """
 
 import sqlite3
