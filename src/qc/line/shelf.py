@@ -31,6 +31,10 @@ class Shelf:
     def variants(self) -> list[str]:
         return sorted(self._recipes)
 
+    def recipe(self, variant: str) -> Recipe | None:
+        """What a changeover to the variant would bring; loads nothing."""
+        return self._recipes.get(variant)
+
     def setup(self, variant: str) -> Setup:
         """Raises CommandError: ``unknown_variant``, or ``model_refused`` when the bundle does not pass its checks."""
         recipe = self._recipes.get(variant)
