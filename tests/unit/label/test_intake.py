@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,3 +235,9 @@ def test_any_input_is_stored_or_refused_with_a_documented_code(fields: dict[str,
         code = error.code
     assert code == "" or code in LABEL_ERRORS
     assert len(store.answers()) == (1 if code == "" else 0)
+
+
+def test_the_table_of_error_codes_is_the_codes_of_the_page() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "labelling.md").read_text(encoding="utf-8")
+    for code, meaning in LABEL_ERRORS.items():
+        assert f"| `{code}` | {meaning} |" in page

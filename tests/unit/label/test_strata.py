@@ -1,11 +1,14 @@
 """Cut points and allocation against values worked out by hand, and their invariants."""
 
+import doctest
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qc.domain.errors import SamplingError
+from qc.label import strata
 from qc.label.strata import allocate, anticipated_detection_rate, anticipated_variance, cut_points, is_accepted_stratum
 
 
@@ -115,3 +118,7 @@ def test_anticipated_detection_rate() -> None:
 def test_the_side_is_in_the_name() -> None:
     assert is_accepted_stratum("a3")
     assert not is_accepted_stratum("r1")
+
+
+def test_the_example_in_the_docstring() -> None:
+    assert doctest.testmod(strata).failed == 0
