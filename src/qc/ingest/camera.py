@@ -230,7 +230,9 @@ class TriggeredCamera:
 
     def _is_fresh(self, frame: Frame, asked: _Asked) -> bool:
         """Stored pictures do not age. A live frame must be newer than the resume and, on command, than its trigger."""
-        from_ns = max(self._fresh_from_ns, asked.at_ns) if isinstance(self._trigger, OnCommand) else self._fresh_from_ns
+        from_ns = self._fresh_from_ns
+        if isinstance(self._trigger, OnCommand):
+            from_ns = max(from_ns, asked.at_ns + round(self._trigger.latency_s * 1e9))
         if self._source.lossless or frame.captured_ns >= from_ns:
             return True
         with self._changed:

@@ -73,26 +73,40 @@ class FakeCamera:
             self._hanging = hanging
             self._changed.notify_all()
 
-    def connect(self) -> "FakeCamera":
+    def connect(self) -> "_FakeConnection":
         with self._changed:
             self.connects += 1
+            connection = _FakeConnection(self, self.connects)
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._hanging)
             if not self._plugged:
                 raise CameraLost("fake camera: unplugged")
-        return self
+        return connection
 
-    def grab(self) -> Grab:
+    def _grab(self, connection: int) -> Grab:
+        """The next picture; like most cameras, this one serves its newest connection only."""
         with self._changed:
             self._idle = not self._buffer
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._hanging and (self._buffer or not self._plugged))
-            self._idle = False
-            if not self._plugged:
+            self._changed.wait_for(
+                lambda: not self._hanging and (self._buffer or not self._plugged or connection != self.connects)
+            )
+            if not self._plugged or connection != self.connects:
                 raise CameraLost("fake camera: unplugged")
+            self._idle = False
             picture = self._buffer.popleft()
         if isinstance(picture, BadImage):
             raise picture
         return picture
+
+
+class _FakeConnection:
+    def __init__(self, camera: FakeCamera, number: int) -> None:
+        self._camera = camera
+        self._number = number
+
+    def grab(self) -> Grab:
+        return self._camera._grab(self._number)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -62,7 +63,8 @@ class LiveLimits:
 class LiveSource:
     """A FrameSource over ``connect``, which opens a Connection or raises.
 
-    Frame numbers count every frame that the camera gave: number = previous number + 1 + dropped_before.
+    Frame numbers count every frame that the camera gave: number = previous number + 1 + dropped_before. captured_ns is the
+    time of arrival, less the lag behind the stream's own clock where the stream has one.
     """
 
     lossless = False
@@ -180,12 +182,12 @@ class LiveSource:
             self._status = replace(self._status, state=CameraState.CONNECTED, reconnects=self._connects - 1)
             log.info("camera_connected", camera=self.camera_id, connects=self._connects)
 
-    def _offer(self, reader: "_Reader", grab: Grab, *, stale: bool) -> None:
+    def _offer(self, reader: "_Reader", grab: Grab, lag_s: float) -> None:
         with self._changed:
             if reader is not self._reader:
                 return
             number, self._grabbed = self._grabbed, self._grabbed + 1
-            if stale:
+            if lag_s > self._limits.max_age_s:
                 self._drop()
                 return
             if self._newest is not None:
@@ -194,8 +196,8 @@ class LiveSource:
                 pixels=grab.pixels,
                 camera_id=self.camera_id,
                 number=number,
-                captured_ns=self._clock.monotonic_ns(),
-                captured_at=self._clock.now(),
+                captured_ns=self._clock.monotonic_ns() - round(lag_s * 1e9),
+                captured_at=self._clock.now() - timedelta(seconds=lag_s),
                 source_ref=self._source_ref,
             )
             self._changed.notify_all()
@@ -251,7 +253,7 @@ class _Reader(threading.Thread):
                     connected = True
                     self._failures = 0
                     self._source._connected(self)
-                self._source._offer(self, grab, stale=lag.is_stale(grab.stream_time_s, time.monotonic()))
+                self._source._offer(self, grab, lag.lag_s(grab.stream_time_s, time.monotonic()))
         finally:
             connection.close()
 

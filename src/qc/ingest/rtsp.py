@@ -1,5 +1,6 @@
 """An RTSP camera, read with PyAV: unlike OpenCV's reader it raises cleanly when the server is silent."""
 
+import time
 from collections import deque
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,12 +19,14 @@ class RtspConnection:
 
     def __init__(self, url: str, *, transport: str = "tcp", open_timeout_s: float = 5.0, read_timeout_s: float = 5.0) -> None:
         self._name = without_credentials(url)
+        self._read_timeout_s = read_timeout_s
         self._timeouts = f"no answer within {open_timeout_s:g} s to open, {read_timeout_s:g} s to read"
         options = {
             "rtsp_transport": transport,
             "timeout": str(round(read_timeout_s * 1e6)),  # of the socket, microseconds; av's own time-out guards the rest
             "fflags": "nobuffer",
             "flags": "low_delay",
+            "fpsprobesize": "0",  # do not wait for 20 frames to guess a frame rate that nobody needs
         }
         try:
             self._container = av.open(url, options=options, timeout=(open_timeout_s, read_timeout_s))
@@ -49,12 +52,16 @@ class RtspConnection:
         self._container.close()
 
     def _decode_packet(self) -> None:
+        began = time.monotonic()
         try:
             packet = next(self._packets)
         except StopIteration:
             raise CameraLost(f"{self._name}: the server ended the stream") from None
         except FFmpegError as error:
             raise self._lost(error) from None
+        if time.monotonic() - began >= 0.95 * self._read_timeout_s:
+            # Silence: at the time-out the demuxer gives the last frame, which it had held back. That one is as old as the time-out.
+            raise self._lost(TimeoutError())
         try:
             self._frames.extend(frame for frame in packet.decode() if isinstance(frame, av.VideoFrame))
         except FFmpegError as error:

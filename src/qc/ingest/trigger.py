@@ -34,11 +34,14 @@ class FreeRun:
 class OnCommand:
     """A part when ``trigger()`` asks for one: the first frame captured after it, or a fault after timeout_s.
 
-    max_waiting: triggers that may wait for their frame at a time; more are refused.
+    max_waiting: triggers that may wait for their frame at a time; more are refused. latency_s: time from exposure to
+    arrival of a live camera (RTSP: often 0.1 to 0.5 s); frames that arrive sooner than this after the trigger were
+    exposed before it and are passed over, or the picture would be that of the part before.
     """
 
     timeout_s: float = 2.0
     max_waiting: int = 8
+    latency_s: float = 0.0
 
     @property
     def patience_ns(self) -> int:
