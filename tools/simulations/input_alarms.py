@@ -53,10 +53,10 @@ def reject_rate_delays(*, defect_rate=0.01, dr=0.94, fpr=0.08, lot_noise=0.0, pa
     return _run(factors, parts, log_threshold(PARTS, 1, alpha), (replications, len(up)))
 
 
-def _lot_scores(rng, runs, lots, lot_noise, shift=0.0, scale=1.0):
-    """Scores (runs, lots, LOT) of W1 production at 1 % prevalence."""
-    y = rng.random((runs, lots, LOT)) < 0.01
-    noise = lot_noise * rng.normal(size=(runs, lots, 1))
+def _lot_scores(rng, lots, lot_noise, shift=0.0, scale=1.0):
+    """Scores (lots, LOT) of W1 production at 1 % prevalence."""
+    y = rng.random((lots, LOT)) < 0.01
+    noise = lot_noise * rng.normal(size=(lots, 1))
     return scale * (rng.normal(size=y.shape) + W1.defects[0][1] * y) + noise + shift
 
 
@@ -66,10 +66,10 @@ def score_delays(*, shift=0.0, scale=1.0, lot_noise=0.0, replications, seed, alp
     lots = PARTS // LOT
     steps = []
     for _ in range(replications):
-        reference_scores = _lot_scores(rng, 1, REFERENCE_LOTS, lot_noise)[0]
+        reference_scores = _lot_scores(rng, REFERENCE_LOTS, lot_noise)
         quantiles = np.quantile(reference_scores, [0.5, 0.9, 0.98])
         reference = LotReference.of(score_features(reference_scores, quantiles))
-        features = score_features(_lot_scores(rng, 1, lots, lot_noise, shift, scale)[0], quantiles)
+        features = score_features(_lot_scores(rng, lots, lot_noise, shift, scale), quantiles)
         steps.append(two_sided_log_factors(reference.z(features), reference.tolerance))
     factors = np.stack(steps)
     return LOT * _run(lambda lot: factors[:, lot], lots, log_threshold(lots, 1, alpha), (replications, *factors.shape[2:]))

@@ -1,6 +1,7 @@
 """Points 6-9: alarms on labels and challenge parts. Replications run side by side as array rows."""
 
 import numpy as np
+from scipy import stats
 
 from qc.monitor.challenge_bets import challenge_log_factors
 from qc.monitor.evidence import log_threshold
@@ -35,20 +36,16 @@ def _mean(log_s):
     return (top + np.log(np.exp(log_s - top).mean(axes, keepdims=True))).reshape(len(log_s))
 
 
-def decayed(world: World, *, detection_rate=None, false_positive_rate=None) -> World:
-    """The same threshold and plan, but defects (or good parts) have moved. Only decision shares matter for the bets."""
-    if detection_rate is not None:
-        return World("decayed", ((1.0, world.reject_at + float(Z(detection_rate))),), world.reject_at)
-    raise ValueError("a moved FPR is simulated by moving the scores of good parts: see draw_labels")
+def decayed(world: World, detection_rate: float) -> World:
+    """The same threshold and plan, but the defects have moved towards the good parts."""
+    return World("decayed", ((1.0, world.reject_at + float(Z(detection_rate))),), world.reject_at)
 
 
-def draw_labels(rng, design, world, good_shift, replications, labels):
-    """Labels of a world whose good parts score N(good_shift, 1): (y, d, q), each (replications, labels), order at random.
+def draw_labels(rng, design, world, good_shift, shape):
+    """Labels of a world whose good parts score N(good_shift, 1): (y, d, q), each of this shape, order at random.
 
     Parts are drawn by the plan's q, so the share of each stratum among the labels follows W_h q_h of the moved world.
     """
-    from scipy import stats
-
     Wp, _ = design.shares(design.planned)
     q = design.allocation / Wp
     q = q / q.max()
@@ -56,7 +53,7 @@ def draw_labels(rng, design, world, good_shift, replications, labels):
     good = (1 - pi) * np.diff(stats.norm.cdf(design.edges, good_shift))
     bad = pi * np.diff(world.defect_cdf(design.edges))
     mass = np.concatenate([good * q, bad * q])
-    cell = rng.choice(2 * len(q), size=(replications, labels), p=mass / mass.sum())
+    cell = rng.choice(2 * len(q), size=shape, p=mass / mass.sum())
     h = cell % len(q)
     return cell >= len(q), design.decision[h] == 1, q[h]
 
@@ -95,7 +92,7 @@ def label_delays(
     log_s = np.full((replications, *grid), -np.inf)
     delays = np.full(replications, np.inf)
     for shift in range(shifts):
-        y, d, q = draw_labels(rng, design, world, good_shift, replications, labels_per_shift)
+        y, d, q = draw_labels(rng, design, world, good_shift, (replications, labels_per_shift))
         if metric == "detection_rate":
             factors = detection_log_factors(y, d, q, q_limit=q_reject, floor=FLOOR)
         else:

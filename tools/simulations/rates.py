@@ -3,9 +3,8 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
-from qc.evaluate.sample import LabelledSample, Population, StratumCounts
+from qc.evaluate.sample import LabelledSample, Population, StratumCounts, merge_thin_strata
 from qc.evaluate.stratified import (
     Intervals,
     detection_rate,
@@ -13,6 +12,7 @@ from qc.evaluate.stratified import (
     false_positive_rate,
     false_positive_rate_intervals,
 )
+from qc.evaluate.wilson import wilson_interval
 from simulations.worlds import W1, W3, Design, World, draw_counts
 
 WINDOW = 100_000
@@ -88,8 +88,6 @@ def labels_for(half_width, half_width_of, *, low=200, high=60_000, steps=9):
 
 def uniform_half_width(world, prevalence, labels, *, replications, seed):
     """Mean half-width of Wilson's DR interval from uniformly drawn labels, in points."""
-    from qc.evaluate.wilson import wilson_interval
-
     rng = np.random.default_rng(seed)
     defects = rng.binomial(labels, prevalence, replications)
     low, high = wilson_interval(rng.binomial(defects, world.detection_rate), defects)
@@ -109,8 +107,6 @@ def noisy_inspector(world, prevalence, labels, *, specificity, sensitivity, adju
     looks = np.where((design.decision == 0) & adjudicate, 2, 1)
     x = rng.binomial(true_defects, sensitivity**looks) + rng.binomial(n - true_defects, (1 - specificity) ** looks)
     counts = StratumCounts.of_constant_q(N.astype(float), design.decision, n.astype(float), x.astype(float), q)
-    from qc.evaluate.sample import merge_thin_strata
-
     return Quality.of(detection_rate_intervals(merge_thin_strata(counts)), world.detection_rate)
 
 
@@ -136,22 +132,3 @@ def same_in_any_order(*, seed):
         a, b = rate(sample, population), rate(shuffled, population)
         worst = max(worst, *(abs(u - v) for u, v in zip((a.estimate, a.low, a.high), (b.estimate, b.low, b.high), strict=True)))
     return worst
-
-
-def wilson_labels(world, prevalence, half_width):
-    """Expected-count size of a uniform sample for the half-width (points) with Wilson's interval: the classic calculation."""
-    from qc.evaluate.wilson import wilson_interval
-
-    for defects in range(5, 20_000):
-        low, high = wilson_interval(defects * world.detection_rate, defects)
-        if 50 * float(high - low) <= half_width:
-            return round(defects / prevalence)
-    return None
-
-
-def quantile_half_width(world, prevalence, labels, *, replications, seed):
-    """Mean and 90 % quantile of the FPR half-width in points."""
-    counts = draw_counts(np.random.default_rng(seed), design_for(world, prevalence, labels), WINDOW, replications)
-    intervals = false_positive_rate_intervals(counts)
-    half = 50 * (intervals.high - intervals.low)
-    return float(half.mean()), float(np.quantile(half, 0.9)), stats.describe(half)
