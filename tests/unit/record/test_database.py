@@ -166,10 +166,27 @@ def test_an_old_file_is_backed_up_and_keeps_its_rows(path: Path) -> None:
         assert (row["event_id"], row["payload"]) == ("e1", b'{"seq": 1}')
         assert numbers == {migration.number for migration in shipped_migrations()}
     backup = path.with_name("qc.sqlite.v1.backup")
-    if len(shipped_migrations()) > 1:
-        with closing(sqlite3.connect(backup)) as connection:
-            assert connection.execute("SELECT who FROM audit").fetchall() == [("old hand",)]
-            assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    with closing(sqlite3.connect(backup)) as connection:
+        assert connection.execute("SELECT who FROM audit").fetchall() == [("old hand",)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_a_migration_that_fails_leaves_the_old_file_as_it_was(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(shipped_migrations()[0].sql)
+        connection.executescript(
+            "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL);"
+            "INSERT INTO migrations VALUES (1, 'record', 'then'); PRAGMA user_version = 1;"
+            "CREATE TABLE labels (in_the_way INTEGER);"
+        )
+    with pytest.raises(StoreError, match="labels already exists"):
+        Database(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    assert "labels" in tables
+    assert "tickets" not in tables, "what the same migration did before it failed is undone"
 
 
 def test_several_processes_may_create_and_write_the_same_file(path: Path) -> None:
