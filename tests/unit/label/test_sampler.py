@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qc.domain.errors import SamplingError
@@ -10,8 +11,8 @@ from qc.domain.recipe import Recipe, SamplingPlanSettings
 from qc.domain.truth import PlanRecord, SampleTicket
 from qc.domain.verdict import Decision, Reason, Verdict
 from qc.label.fake import MemoryTruthStore
-from qc.label.plan import SamplingPlan
-from qc.label.sampler import Sampler, budget_of, plan_window
+from qc.label.plan import LabelledParts, SamplingPlan
+from qc.label.sampler import History, Sampler, budget_of, plan_next_window, plan_window
 
 EVERYTHING = SamplingPlanSettings(labels_per_window=10, expected_parts_per_window=10)
 
@@ -115,6 +116,44 @@ def test_two_recipes_in_one_window_have_a_plan_each(store: MemoryTruthStore, clo
     assert sum(ticket is not None for ticket in tickets[::2]) == 200
     assert 25 < sum(ticket is not None for ticket in tickets[1::2]) < 75
     assert {ticket.inclusion_probability for ticket in tickets[1::2] if ticket} == {0.25}
+
+
+@pytest.fixture
+def history() -> History:
+    rng = np.random.default_rng(0)
+    scores = rng.beta(1, 6, 5000)
+    drawn = rng.random(5000) < 0.1
+    labelled = LabelledParts(
+        scores[drawn], (rng.random(drawn.sum()) < scores[drawn] ** 2).astype(np.int64), np.full(drawn.sum(), 0.1)
+    )
+    return History(scores, scores >= 0.5, labelled, parts_per_window=1000)
+
+
+def expected_labels(plan: SamplingPlan, history: History) -> float:
+    share = plan.probabilities[plan.strata_of(history.scores, history.rejected)].mean()
+    return float(share * history.parts_per_window)
+
+
+def test_the_next_window_is_planned_from_what_earlier_ones_taught(store: MemoryTruthStore, clock: Any, history: History) -> None:
+    wanted = recipe(SamplingPlanSettings(labels_per_window=60, expected_parts_per_window=9999))
+    stored = plan_next_window(store, clock, wanted, "2026-11-24/late", history)
+    assert stored == store.plan("mono", wanted.version, "2026-11-24/late")
+    assert stored is not None
+    plan = SamplingPlan.from_json(stored.body)
+    assert len(plan.names) == 5
+    assert expected_labels(plan, history) == pytest.approx(60)
+
+
+def test_an_alarm_can_raise_the_sampling_of_the_next_window(store: MemoryTruthStore, clock: Any, history: History) -> None:
+    wanted = recipe(SamplingPlanSettings(labels_per_window=60))
+    plan_next_window(store, clock, wanted, "2026-11-24/late", history)
+    raised = plan_next_window(store, clock, wanted, "2026-11-24/night", history, labels_factor=3)
+    assert raised is not None
+    assert expected_labels(SamplingPlan.from_json(raised.body), history) == pytest.approx(180)
+
+
+def test_nothing_is_planned_for_a_recipe_without_labels(store: MemoryTruthStore, clock: Any, history: History) -> None:
+    assert plan_next_window(store, clock, recipe(SamplingPlanSettings(labels_per_window=0)), "w", history) is None
 
 
 def test_the_budget_of_a_recipe() -> None:
