@@ -127,6 +127,7 @@ class DiskImageArchive:
         self._closing = False
         self._status = ArchiveStatus()
         self._troubles: dict[Trouble, str] = {}
+        self._told: set[Trouble] = set()
         self._was_short = False
         self._retry_s = retry_s
         self._retry_at_s, self._retry_pause_s = 0.0, retry_s
@@ -185,7 +186,7 @@ class DiskImageArchive:
                 self._count(dropped_queue=len(self._queue))
                 log.warning("pictures_dropped_at_close", pictures=len(self._queue))
                 self._queue.clear()
-        self._thread.join()  # at most the one picture in hand
+        self._thread.join(timeout_s)  # the one picture in hand; a disk that hangs must not hang the stop
 
     def _has_room(self, queue_bytes: int, more_bytes: int) -> bool:
         """Counts the drop when there is none. Call with the lock held."""
@@ -219,6 +220,7 @@ class DiskImageArchive:
                 chores = None
                 next_look_s = time.monotonic() + self._look_s
                 self._look_for_room()
+                self._tell()
 
     def _next(self, wait_s: float) -> _Item | None:
         with self._changed:
@@ -281,18 +283,28 @@ class DiskImageArchive:
 
     def _begin(self, trouble: Trouble, detail: str) -> None:
         with self._changed:
-            known = trouble in self._troubles
+            if trouble not in self._troubles:
+                log.error("pictures_not_kept", trouble=trouble.value, detail=detail)
             self._troubles[trouble] = detail
-        if not known:
-            log.error("pictures_not_kept", trouble=trouble.value, detail=detail)
-            self._on_trouble(trouble, detail)
+        self._tell()
 
     def _end(self, trouble: Trouble) -> None:
         with self._changed:
-            known = self._troubles.pop(trouble, None) is not None
-        if known:
-            log.info("pictures_kept_again", trouble=trouble.value)
-            self._on_recovered(trouble)
+            if self._troubles.pop(trouble, None) is not None:
+                log.info("pictures_kept_again", trouble=trouble.value)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell what changed. A listener that fails (its own store may be on the full disk) is told again at the next look."""
+        try:
+            for trouble in self._troubles.keys() - self._told:
+                self._on_trouble(trouble, self._troubles[trouble])
+                self._told.add(trouble)
+            for trouble in self._told - self._troubles.keys():
+                self._on_recovered(trouble)
+                self._told.discard(trouble)
+        except Exception as error:  # this thread must live on whatever a listener does
+            log.warning("trouble_not_told", error=str(error))
 
     def _count(self, **more: int) -> None:
         self._status = replace(self._status, **{name: getattr(self._status, name) + count for name, count in more.items()})

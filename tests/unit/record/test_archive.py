@@ -75,6 +75,7 @@ class Bench:
 
     def open(self, **options: object) -> DiskImageArchive:
         options.setdefault("limits", RetentionLimits(min_free_bytes=1000))
+        options.setdefault("on_trouble", lambda trouble, detail: self.told.append((trouble, detail)))
         self.archive = DiskImageArchive(
             self.database,
             self.directory,
@@ -82,7 +83,6 @@ class Bench:
             files=self.disk,
             now=self.now,
             look_s=0.01,
-            on_trouble=lambda trouble, detail: self.told.append((trouble, detail)),
             on_recovered=lambda trouble: self.told.append((trouble, "recovered")),
             **options,  # type: ignore[arg-type]
         )
@@ -214,6 +214,25 @@ def test_the_next_picture_tries_again_and_recovery_is_told(bench: Bench) -> None
     assert bench.told[1] == ("write_failed", "recovered")
     assert archive.status().troubles == ()
     assert bench.kept() == ["after"]
+
+
+def test_a_listener_that_fails_is_told_again(bench: Bench) -> None:
+    """The alarm store may be on the same full disk."""
+    calls = []
+
+    def listen(trouble: Trouble, detail: str) -> None:
+        calls.append(trouble)
+        if len(calls) < 3:
+            raise StoreError("disk full")
+
+    archive = bench.open(on_trouble=listen)
+    bench.disk.free = 0
+    until(lambda: len(calls) >= 3, "told until it was heard")
+    bench.disk.free = 10**12
+    until(lambda: bench.told == [("no_room", "recovered")], "recovery told")
+    bench.keep("the thread lives on")
+    assert archive.load("the thread lives on").content
+    assert len(calls) == 3
 
 
 def test_low_disk_frees_ok_first_then_stops_and_notices_recovery(bench: Bench) -> None:
