@@ -4,6 +4,7 @@ Threads: paho's network thread, whose callbacks only put into the inbox; the dra
 window and in-flight map; the command desk's worker. Every connection gets a fresh client (see ``link.make_client``).
 """
 
+import logging
 import queue
 import random
 import threading
@@ -94,7 +95,8 @@ class MqttPublisher:
         self._refused_states = 0
         self._failures = 0
         self._short_lives = 0
-        self._suspect = False
+        self._store_trouble = ""
+        self._careful_until = 0
         self._alarmed_s: dict[EventKind, float] = {}
         self._due_s = {"poll": 0.0, "heartbeat": 0.0, "settle": 0.0}
 
@@ -171,12 +173,15 @@ class MqttPublisher:
     def _run(self) -> None:
         self._pause(random.uniform(0, self._options.backoff_min_s / 2))  # many edges may start at the same moment
         while not self._stop.is_set():
+            session = None
             try:
                 session = self._connect()
                 if session is not None:
                     self._serve(session)
             except Exception as error:
                 log.exception("publisher_failed")
+                if session is not None:
+                    self._abandon(session)
                 self._down(f"internal error: {type(error).__name__}: {error}")
             if not self._stop.is_set():
                 self._failures += 1
@@ -271,9 +276,11 @@ class MqttPublisher:
             try:
                 self._housekeeping(session)
                 self._fill(session)
+                self._store_works("")
                 error = self._digest(session) or self._overdue(session)
-            except StoreError as store_error:
-                error = f"the record store failed: {store_error}"
+            except StoreError as store_error:  # stay connected: states and commands do not need the store
+                self._store_works(f"the record store failed: {store_error}")
+                self._stop.wait(TICK_S)
         if self._stop.is_set():
             self._say_goodbye(session)
             return
@@ -285,10 +292,16 @@ class MqttPublisher:
             self._failures = self._short_lives = 0
         else:
             self._short_lives += 1
-        if self._short_lives >= SUSPICIOUS_LIVES:
+        if self._short_lives >= SUSPICIOUS_LIVES and error.endswith("broke"):
             error += f"; it keeps breaking soon after connecting: does another client use the client id {self._client_id}?"
         self._abandon(session)
         self._down(error)
+
+    def _store_works(self, trouble: str) -> None:
+        if trouble != self._store_trouble:
+            self._store_trouble = trouble
+            log.log(logging.ERROR if trouble else logging.INFO, "outbox_access", trouble=trouble)
+            self._note(trouble)
 
     def _housekeeping(self, session: Session) -> None:
         now_s = time.monotonic()
@@ -304,7 +317,7 @@ class MqttPublisher:
 
     def _fill(self, session: Session) -> None:
         """Send until the window is full or nothing is left."""
-        window = 1 if self._suspect else session.window
+        window = 1 if self._careful_until else session.window
         while len(session.in_flight) < window and (message := self._next_message(session)) is not None:
             size = len(message.payload) + len(message.topic) + 256
             if size > session.max_packet_bytes:
@@ -362,7 +375,8 @@ class MqttPublisher:
         elif message.row is not None:
             self._feed.acked(message.row.seq, time.monotonic())
             self._acked_events += 1
-            self._suspect = False
+            if message.row.seq >= self._careful_until:
+                self._careful_until = 0
 
     def _refused(self, message: Message, reason: str) -> None:
         """The broker will not take this message, now or later."""
@@ -387,14 +401,15 @@ class MqttPublisher:
                 log.exception("dead_letter_callback_failed")
 
     def _lost(self, session: Session, lost: Lost) -> str:
+        """Why the connection ended. When one message may have caused it, the next connection finds out which."""
         reason = lost.reason
         if reason is not None and lost.by_broker and reason.value in FATAL_CODES:
             rows = [message for message, _ in session.in_flight.values() if message.row is not None]
-            if self._suspect and len(rows) == 1:
+            if self._careful_until and len(rows) == 1:
                 self._refused(rows[0], f"the broker hung up on it: {reason.getName()}")
-                self._suspect = False
-            else:
-                self._suspect = bool(rows)  # next time one by one, to find which
+                self._careful_until = 0
+            else:  # up to the last of these, send one by one
+                self._careful_until = max((message.row.seq for message in rows if message.row is not None), default=0)
         if reason is None:
             return explain_failure(lost.error, self._options)
         return explain_loss(reason, self._options, before_connack=False)

@@ -15,7 +15,7 @@ from qc.domain.record import OutboxRow
 class OutboxFeed:
     """The drain thread's view of the outbox; not thread-safe. Times are seconds of one monotonic clock.
 
-    Every method that touches the store may raise StoreError; the feed is then unchanged and the call can be repeated.
+    Every method that touches the store may raise StoreError; nothing is forgotten then, and ``settle`` catches up later.
     """
 
     def __init__(self, store: RecordStore, *, batch: int = 200, settle_s: float = 1.0) -> None:
@@ -28,6 +28,7 @@ class OutboxFeed:
         self._unacked: set[int] = set()
         self._settling: deque[tuple[float, int]] = deque()
         self._settling_seqs: set[int] = set()
+        self._refused: deque[tuple[int, str]] = deque()
 
     @property
     def unacked(self) -> int:
@@ -72,11 +73,19 @@ class OutboxFeed:
 
     def refused(self, row: OutboxRow, reason: str) -> None:
         """The broker will never take it: keep it as a dead letter, so that the rows behind it flow."""
-        self._store.mark_dead(row.seq, reason)
-        self._unacked.discard(row.seq)
+        self._refused.append((row.seq, reason))
+        self._bury()
+
+    def _bury(self) -> None:
+        while self._refused:
+            seq, reason = self._refused[0]
+            self._store.mark_dead(seq, reason)
+            self._refused.popleft()
+            self._unacked.discard(seq)
 
     def settle(self, now_s: float, *, at_once: bool = False) -> int:
         """Write off, in one transaction, what was acknowledged ``settle_s`` ago (at_once: everything); returns how many."""
+        self._bury()
         due = [seq for acked_s, seq in self._settling if at_once or now_s - acked_s >= self._settle_s]
         if due:
             self._store.mark_sent(due)
