@@ -29,6 +29,8 @@ COPY_DISTANCE: Final = 0.02
 SEARCH_DISTANCE: Final = 0.08
 """Pairs up to here are looked at, to know whether a group of copies stands out (4 x COPY_DISTANCE)."""
 STANDS_OUT: Final = 4.0
+LARGEST_DIAMETER: Final = 0.04
+"""Largest 1 - r between any two of a group: a chain of parts, each like the next, is not a group of copies."""
 BUCKET_LIMIT: Final = 400
 WINDOW: Final = 50
 MEAN_PRIOR: Final = 10
@@ -108,7 +110,13 @@ def _near_groups(thumbs: NDArray[np.uint8]) -> tuple[list[CopyGroup], int]:
     # Even pictures (spread about one grey level) carry no content by which a copy could be known.
     even = set(np.flatnonzero(spread.ravel() < 1.5).tolist())
     ranked = sorted((d, i, j) for (i, j), d in edges.items() if i not in even and j not in even)
-    return _standing_out(ranked), crowded
+    groups = [g for g in _standing_out(ranked) if _diameter(flat[list(g.members)]) <= LARGEST_DIAMETER]
+    return groups, crowded
+
+
+def _diameter(vectors: NDArray[np.float32]) -> float:
+    """Largest 1 - r inside a group; of a very large one, from its first 500 members. vectors: (m, d), unit length."""
+    return 1.0 - float((vectors[:500] @ vectors.T).min())
 
 
 def perceptual_hashes(plain: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -30,7 +30,12 @@ def _labels(dataset: Dataset) -> list[Finding]:
     labels = Counter(s.label for s in dataset)
     if not labels["good"]:
         return [
-            _say("no_good", Severity.ERROR, "There is no good picture: nothing says what a sound part looks like.", "Add good pictures.")
+            _say(
+                "no_good",
+                Severity.ERROR,
+                "There is no good picture: nothing says what a sound part looks like.",
+                "Add good pictures.",
+            )
         ]
     if not labels["defect"]:
         return [
@@ -45,19 +50,18 @@ def _labels(dataset: Dataset) -> list[Finding]:
 
 
 def _per_variant(dataset: Dataset) -> list[Finding]:
-    found = []
     good = Counter(s.variant for s in dataset if not s.is_defect)
     defects = Counter((s.variant, s.defect) for s in dataset if s.is_defect)
-    for variant in dataset.variants:
-        if good[variant] < FEW_GOOD:
-            found.append(
-                _say(
-                    "few_good",
-                    Severity.WARNING,
-                    f"Variant {variant or '(unnamed)'} has {good[variant]} good pictures; its threshold will be uncertain.",
-                    f"Take at least {FEW_GOOD}, better 100, of different parts and shifts.",
-                )
-            )
+    found = [
+        _say(
+            "few_good",
+            Severity.WARNING,
+            f"Variant {variant or '(unnamed)'} has {good[variant]} good pictures; its threshold will be uncertain.",
+            f"Take at least {FEW_GOOD}, better 100, of different parts and shifts.",
+        )
+        for variant in dataset.variants
+        if good[variant] < FEW_GOOD
+    ]
     thin = [f"{variant or '(unnamed)'} / {kind}: {n}" for (variant, kind), n in sorted(defects.items()) if n < FEW_DEFECTS]
     if thin:
         found.append(
@@ -130,7 +134,7 @@ def _shortcuts(scan: Scan) -> list[Finding]:
                     f"The {what} alone tells good from defect in {right / max(int(readable.sum()), 1):.0%} of the pictures: "
                     "a model would learn that instead of the defect.",
                     "Take good and defective parts in the same way.",
-                    examples,
+                    items=examples,
                 )
             )
     return found

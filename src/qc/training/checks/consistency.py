@@ -22,9 +22,7 @@ def check_consistency(scan: Scan) -> list[Finding]:
 
 
 def _items(scan: Scan, chosen: NDArray[np.bool_] | list[bool], notes: list[str] | None = None) -> list[Item]:
-    return [
-        Item(scan.dataset.relative(scan.dataset.samples[i].image), notes[i] if notes else "") for i in np.flatnonzero(chosen)
-    ]
+    return [Item(scan.dataset.relative(scan.dataset.samples[i].image), notes[i] if notes else "") for i in np.flatnonzero(chosen)]
 
 
 def _unreadable(scan: Scan) -> list[Finding]:
@@ -40,7 +38,7 @@ def _unreadable(scan: Scan) -> list[Finding]:
             family,
             "Files are named but are not there.",
             "Copy them, or remove their lines.",
-            _items(scan, missing),
+            items=_items(scan, missing),
         ),
         finding(
             "truncated",
@@ -48,7 +46,7 @@ def _unreadable(scan: Scan) -> list[Finding]:
             family,
             "Pictures end early: the copy or the camera was interrupted.",
             "Copy them again from the source, or remove them.",
-            _items(scan, truncated, problems),
+            items=_items(scan, truncated, problems),
         ),
         finding(
             "undecodable",
@@ -56,7 +54,7 @@ def _unreadable(scan: Scan) -> list[Finding]:
             family,
             "Files cannot be decoded as pictures.",
             "Save them as PNG or JPEG, or remove them.",
-            _items(scan, other, problems),
+            items=_items(scan, other, problems),
         ),
     ]
 
@@ -81,7 +79,7 @@ def _stored_differently(scan: Scan) -> list[Finding]:
                 Family.INCONSISTENCY,
                 f"Pictures differ in {what}: {listing}.",
                 "Take and store all pictures in the way the line's camera does.",
-                _items(scan, odd, values),
+                items=_items(scan, odd, values),
             )
         )
     rotated = [f.orientation not in {0, 1} for f in facts]
@@ -92,7 +90,7 @@ def _stored_differently(scan: Scan) -> list[Finding]:
             Family.INCONSISTENCY,
             "Pictures are turned only by an EXIF note. They are read upright here, yet other programs may read them lying.",
             "Import the set (tools/import_dataset.py): the rotation is applied and the note removed.",
-            _items(scan, rotated, [f"orientation {f.orientation}" for f in facts]),
+            items=_items(scan, rotated, [f"orientation {f.orientation}" for f in facts]),
         )
     )
     return found
@@ -123,7 +121,7 @@ def _sizes(scan: Scan) -> list[Finding]:
             family,
             f"Pictures have fewer than {SMALLEST_SIDE} pixels on a side.",
             "Remove thumbnails and broken crops.",
-            _items(scan, tiny, notes),
+            items=_items(scan, tiny, notes),
         ),
         finding(
             "aspect",
@@ -131,7 +129,7 @@ def _sizes(scan: Scan) -> list[Finding]:
             family,
             "Pictures have another aspect ratio than their variant: the model sees their parts stretched.",
             "Crop them as the line does, or give them a variant of their own.",
-            _items(scan, aspect & ~tiny, notes),
+            items=_items(scan, aspect & ~tiny, notes),
         ),
         finding(
             "size",
@@ -139,7 +137,7 @@ def _sizes(scan: Scan) -> list[Finding]:
             family,
             "Pictures have another size than their variant: small defects look different in them.",
             "Take them with the line's camera and lens, or remove them.",
-            _items(scan, area & ~tiny, notes),
+            items=_items(scan, area & ~tiny, notes),
         ),
     ]
 
@@ -165,7 +163,7 @@ def _exposure(scan: Scan) -> list[Finding]:
             family,
             "Pictures are under-exposed: detail is lost in black.",
             remedy,
-            _items(scan, under & readable, notes),
+            items=_items(scan, under & readable, notes),
         ),
         finding(
             "over_exposed",
@@ -173,7 +171,7 @@ def _exposure(scan: Scan) -> list[Finding]:
             family,
             "Pictures are over-exposed: detail is lost in white.",
             remedy,
-            _items(scan, over & readable, notes),
+            items=_items(scan, over & readable, notes),
         ),
         finding(
             "brightness",
@@ -181,7 +179,7 @@ def _exposure(scan: Scan) -> list[Finding]:
             family,
             "Pictures are much brighter or darker than the others of their variant and environment.",
             remedy,
-            _items(scan, odd, notes),
+            items=_items(scan, odd, notes),
         ),
     ]
 
@@ -203,7 +201,7 @@ def _blur(scan: Scan) -> list[Finding]:
             Family.INCONSISTENCY,
             "Pictures show one even grey: no part is in them.",
             "Remove them; look whether the camera or the light was off.",
-            _items(scan, even),
+            items=_items(scan, even),
         ),
         finding(
             "blurred",
@@ -211,7 +209,7 @@ def _blur(scan: Scan) -> list[Finding]:
             Family.INCONSISTENCY,
             "Pictures are far less sharp than the others of their variant and environment.",
             "Remove them; check focus, exposure time and the speed of the part.",
-            _items(scan, blurred & ~even, notes),
+            items=_items(scan, blurred & ~even, notes),
         ),
     ]
 

@@ -67,7 +67,7 @@ class Finding:
 
 
 def finding(
-    code: str, severity: Severity, family: Family, message: str, remedy: str = "", items: Iterable[Item] = ()
+    code: str, severity: Severity, family: Family, message: str, remedy: str = "", *, items: Iterable[Item] = ()
 ) -> Finding:
     everything = tuple(items)
     return Finding(code, severity, family, message, remedy, everything[:LISTED], len(everything))
@@ -118,7 +118,6 @@ def sentence(item: Finding) -> str:
     names = ", ".join(entry.file for entry in item.items[:3])
     more = f" and {item.count - 3} more" if item.count > 3 else ""
     return f"{item.message}{f' [{names}{more}]' if names else ''}{f' Remedy: {item.remedy}' if item.remedy else ''}"
-
 
 
 def composition(dataset: Dataset) -> list[Json]:

@@ -12,12 +12,17 @@ from qc.training.checks.findings import Family, Finding, Item, Severity, finding
 from qc.training.duplicates import Copies
 from qc.training.samples import Dataset
 from qc.training.scan import Facts, Scan
-from qc.training.splits import Groups, group_folds
+from qc.training.splits import Folds, Groups, group_folds
 
+RELIABLE: Final = 0.9
+TYPES_TOLD_APART: Final = 0.7
+"""Mean out-of-fold recall: from RELIABLE on suspects are a warning; below TYPES_TOLD_APART defect types are not doubted."""
+FEW: Final = 12
 SMALLEST_CLASS: Final = 10
 """A defect type with fewer pictures is judged only as 'defect'."""
 MOST_JUDGED: Final = 5_000
 """Labels are judged on a seeded sample of so many pictures when the set is larger (deep features take 15 ms each)."""
+RESAVED_DISTANCE: Final = 0.002
 LARGEST_MASK: Final = 0.9
 MOST_SUSPECTS: Final = 60
 
@@ -36,6 +41,9 @@ def _two_labels(dataset: Dataset, copies: Copies) -> list[Finding]:
         # A defect-free twin of the same part (a template, a part before and after damage) is meant to look alike.
         if not group.exact and samples[0].group and len({s.group for s in samples}) == 1:
             continue
+        # Two captures of a scene, with and without a small defect, are this alike; only a re-saved picture is more so.
+        if not group.exact and group.distance > RESAVED_DISTANCE:
+            continue
         target = exact if group.exact else near
         target += [Item(dataset.relative(s.image), f"set {number}, {s.defect or s.label}") for s in samples]
     return [
@@ -45,15 +53,15 @@ def _two_labels(dataset: Dataset, copies: Copies) -> list[Finding]:
             Family.LABELLING,
             "The same picture, to the pixel, carries different labels.",
             "Look at it again and keep the right one.",
-            exact,
+            items=exact,
         ),
         finding(
             "near_copies_with_two_labels",
             Severity.WARNING,
             Family.LABELLING,
-            "Nearly identical pictures carry different labels.",
-            "Compare them; where both are right (a small defect), give both the same group.",
-            near,
+            "The same picture, saved again, seems to carry different labels.",
+            "Compare them; where both are right (a very small defect), give both the same group.",
+            items=near,
         ),
     ]
 
@@ -80,7 +88,7 @@ def _masks(scan: Scan) -> list[Finding]:
             family,
             "Masks or boxes do not belong to their pictures.",
             "Export them again at the picture's own size.",
-            items([bool(f.mask_problem) for _, f in pairs]),
+            items=items([bool(f.mask_problem) for _, f in pairs]),
         ),
         finding(
             "mask_empty",
@@ -88,7 +96,7 @@ def _masks(scan: Scan) -> list[Finding]:
             family,
             "Masks of defects mark nothing: the model would learn that the defect is sound.",
             "Draw them, or leave the column mask empty.",
-            items([s.is_defect and covers(f, 0.0, 0.0) for s, f in pairs], "empty mask"),
+            items=items([s.is_defect and covers(f, 0.0, 0.0) for s, f in pairs], "empty mask"),
         ),
         finding(
             "mask_on_good",
@@ -96,7 +104,7 @@ def _masks(scan: Scan) -> list[Finding]:
             family,
             "Masks mark defects on pictures labelled good.",
             "Correct the label, or remove the mask.",
-            items([not s.is_defect and (covers(f, 1e-12, 1.0) or bool(s.boxes)) for s, f in pairs]),
+            items=items([not s.is_defect and (covers(f, 1e-12, 1.0) or bool(s.boxes)) for s, f in pairs]),
         ),
         finding(
             "mask_too_large",
@@ -104,7 +112,7 @@ def _masks(scan: Scan) -> list[Finding]:
             family,
             f"Masks cover more than {LARGEST_MASK:.0%} of the picture; they may be inverted.",
             "Check that 255 marks the defect.",
-            items([s.is_defect and covers(f, LARGEST_MASK, 1.0) for s, f in pairs]),
+            items=items([s.is_defect and covers(f, LARGEST_MASK, 1.0) for s, f in pairs]),
         ),
         finding(
             "mask_missing",
@@ -112,7 +120,7 @@ def _masks(scan: Scan) -> list[Finding]:
             family,
             "Some defects have masks and others have none.",
             "Nothing must be done; the map is learnt from those that have one.",
-            items([some_masks and s.is_defect and not s.mask and not s.boxes for s, _ in pairs], "no mask"),
+            items=items([some_masks and s.is_defect and not s.mask and not s.boxes for s, _ in pairs], "no mask"),
         ),
     ]
 
@@ -122,16 +130,20 @@ def check_suspects(scan: Scan, groups: Groups, embed: Embed | None, seed: int = 
     rows = np.flatnonzero(scan.readable)
     rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST_JUDGED])
     part = Dataset(scan.dataset.root, tuple(scan.dataset.samples[i] for i in rows))
-    names, labels = _classes(part)
-    if len(names) < 2:
+    sizes = np.bincount(part.labels, minlength=2)
+    if min(sizes) < SMALLEST_CLASS:
         return []
     features = embed_samples(part.samples, embed) if embed else scan.features[rows].astype(np.float32)
     folds = group_folds(part, 5, seed, groups=Groups(groups.ids[rows]))
-    probabilities = out_of_fold_probabilities(features, labels, len(names), folds)
+    names, labels = _classes(part)
+    probabilities, sure = _judge(features, labels, len(names), folds)
+    if len(names) > 2 and sure < TYPES_TOLD_APART:
+        names, labels = ["good", "defect"], part.labels
+        probabilities, sure = _judge(features, labels, 2, folds)
     ranked = suspects(probabilities, labels)
-    recall = [float((probabilities[labels == j].argmax(1) == j).mean()) for j in range(len(names))]
-    sure = float(np.mean(recall))
-    items = [_suspect(part, probabilities[i], labels, names, int(i)) for i in ranked[:MOST_SUSPECTS]]
+    items = [
+        _suspect(part, probabilities[i], labels, names, int(i)) for i in ranked[: MOST_SUSPECTS if sure >= RELIABLE else FEW]
+    ]
     judged = f"a sample of {len(rows)} pictures" if len(rows) < len(scan.dataset) else "all pictures"
     message = (
         f"{len(ranked)} labels contradict what the other pictures teach ({judged}; the classes are told apart with a mean recall of "
@@ -139,28 +151,32 @@ def check_suspects(scan: Scan, groups: Groups, embed: Embed | None, seed: int = 
     )
     found = finding(
         "label_suspects",
-        Severity.WARNING if sure >= 0.9 and len(ranked) else Severity.INFO,
+        Severity.WARNING if sure >= RELIABLE and len(ranked) else Severity.INFO,
         Family.LABELLING,
         message,
         "Look at them; hard pictures are among them, so correct only what is wrong."
-        if sure >= 0.9
+        if sure >= RELIABLE
         else "These classes are hard to tell apart by whole pictures, so most of these labels are probably right: look at the first few.",
-        items,
+        items=items,
     )
     return [found] if items else []
 
 
+def _judge(
+    features: NDArray[np.float32], labels: NDArray[np.int64], classes: int, folds: Folds
+) -> tuple[NDArray[np.float64], float]:
+    """Out-of-fold probabilities (n, classes) and the mean recall of the classes."""
+    probabilities = out_of_fold_probabilities(features, labels, classes, folds)
+    recall = [(probabilities[labels == j].argmax(1) == j).mean() for j in range(classes)]
+    return probabilities, float(np.mean(recall))
+
+
 def _classes(dataset: Dataset) -> tuple[list[str], NDArray[np.int64]]:
-    """Class names and (n,) labels: good, and each defect type that is frequent enough; the rest is 'defect'."""
+    """Class names and (n,) labels: good, each defect type that is frequent enough, and the rest as 'defect'."""
     counts = Counter(s.defect for s in dataset if s.is_defect)
-    kinds = ["" if not s.is_defect else s.defect if counts[s.defect] >= SMALLEST_CLASS else "defect" for s in dataset]
-    sizes = Counter(kinds)
-    names = sorted(kind for kind, n in sizes.items() if n >= SMALLEST_CLASS)
-    if "" not in names or len(names) != len(sizes):
-        names = sorted({"", "defect"}) if min(len(dataset) - sizes[""], sizes[""]) >= SMALLEST_CLASS else []
-        kinds = ["defect" if kind else "" for kind in kinds]
-    number = {name: j for j, name in enumerate(names)}
-    return [name or "good" for name in names], np.array([number.get(kind, 0) for kind in kinds], dtype=np.int64)
+    kinds = ["good" if not s.is_defect else s.defect if counts[s.defect] >= SMALLEST_CLASS else "defect" for s in dataset]
+    names = ["good", *sorted(set(kinds) - {"good"})]
+    return names, np.array([names.index(kind) for kind in kinds], dtype=np.int64)
 
 
 def _suspect(part: Dataset, row: NDArray[np.float64], labels: NDArray[np.int64], names: list[str], i: int) -> Item:

@@ -40,7 +40,7 @@ def _group_splits(dataset: Dataset) -> list[Finding]:
             Family.LEAKAGE,
             f"{len(torn)} groups (physical parts or runs) stand in more than one split.",
             "Empty the column split and let the tool split by group.",
-            sorted(items, key=lambda item: item.note),
+            items=sorted(items, key=lambda item: item.note),
         )
     ]
 
@@ -54,7 +54,7 @@ def _crossing(dataset: Dataset, exact: list[CopyGroup], near: list[CopyGroup]) -
             Family.LEAKAGE,
             "Identical pictures stand in more than one split.",
             remedy,
-            _group_items(dataset, [g for g in exact if _crosses(dataset, g)]),
+            items=_group_items(dataset, [g for g in exact if _crosses(dataset, g)]),
         ),
         finding(
             "near_copies_across_splits",
@@ -62,7 +62,7 @@ def _crossing(dataset: Dataset, exact: list[CopyGroup], near: list[CopyGroup]) -
             Family.LEAKAGE,
             "Nearly identical pictures stand in more than one split: the test is easier than the line.",
             remedy,
-            _group_items(dataset, [g for g in near if _crosses(dataset, g)]),
+            items=_group_items(dataset, [g for g in near if _crosses(dataset, g)]),
         ),
     ]
 
@@ -75,7 +75,7 @@ def _repeats(dataset: Dataset, exact: list[CopyGroup]) -> list[Finding]:
             Family.LEAKAGE,
             "Pictures are in the set more than once and count more than once.",
             "Keep one of each.",
-            _group_items(dataset, [g for g in exact if not _crosses(dataset, g)]),
+            items=_group_items(dataset, [g for g in exact if not _crosses(dataset, g)]),
         )
     ]
 
@@ -93,7 +93,7 @@ def _hidden_groups(dataset: Dataset, near: list[CopyGroup]) -> list[Finding]:
             family,
             "Nearly identical pictures carry different group names: probably one part under two names.",
             "Give them one group. Until then the tool keeps them together when it splits.",
-            _group_items(dataset, named),
+            items=_group_items(dataset, named),
         ),
         finding(
             "near_copies_without_group",
@@ -101,7 +101,7 @@ def _hidden_groups(dataset: Dataset, near: list[CopyGroup]) -> list[Finding]:
             family,
             "Pictures without a group are nearly identical: the same part or scene taken more than once.",
             "Give them one group. Until then the tool keeps them together when it splits.",
-            _group_items(dataset, [g for g in unnamed if g not in named]),
+            items=_group_items(dataset, [g for g in unnamed if g not in named]),
         ),
     ]
 

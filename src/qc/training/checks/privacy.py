@@ -1,6 +1,7 @@
 """Privacy: pictures that show people, or say where they were taken."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Final, TypeAlias
 
 import cv2
@@ -26,11 +27,11 @@ def packaged_face_finder() -> FaceFinder | None:
     camera and fill at least a tenth of the picture; it finds no bodies, profiles or small faces.
     """
     try:
-        from skimage.data import lbp_frontal_face_cascade_filename
-        from skimage.feature import Cascade
+        # Imported by name because this optional package is not part of any extra.
+        data, feature = import_module("skimage.data"), import_module("skimage.feature")
     except ImportError:
         return None
-    cascade = Cascade(lbp_frontal_face_cascade_filename())
+    cascade = feature.Cascade(data.lbp_frontal_face_cascade_filename())
 
     def count(pixels: Pixels) -> int:
         scale = min(1.0, SIDE / max(pixels.shape[:2]))
@@ -40,7 +41,12 @@ def packaged_face_finder() -> FaceFinder | None:
             return 0
         rgb = np.ascontiguousarray(small[:, :, ::-1])
         found = cascade.detect_multi_scale(
-            rgb, scale_factor=1.2, step_ratio=1.3, min_size=(max(24, side // 10),) * 2, max_size=(side, side), min_neighbor_number=6
+            rgb,
+            scale_factor=1.2,
+            step_ratio=1.3,
+            min_size=(max(24, side // 10),) * 2,
+            max_size=(side, side),
+            min_neighbor_number=6,
         )
         return len(found)
 
@@ -59,7 +65,7 @@ def check_privacy(scan: Scan, faces: FaceFinder | None) -> list[Finding]:
                 Family.PRIVACY,
                 "Pictures carry the place where they were taken (EXIF).",
                 "Import the set with tools/import_dataset.py, which removes EXIF.",
-                placed,
+                items=placed,
             )
         )
     if faces:
@@ -88,6 +94,6 @@ def _faces(scan: Scan, faces: FaceFinder) -> list[Finding]:
             Family.PRIVACY,
             f"Pictures may show faces ({len(rows)} pictures were looked at; the detector also mistakes textures for faces).",
             "Look at them; remove pictures of people, or name the region of interest so that people stay outside.",
-            items,
+            items=items,
         )
     ]

@@ -25,7 +25,7 @@ def check_representation(scan: Scan, groups: Groups) -> list[Finding]:
 
 
 def _say(code: str, severity: Severity, message: str, remedy: str, items: list[Item] | None = None) -> Finding:
-    return finding(code, severity, Family.REPRESENTATION, message, remedy, items or [])
+    return finding(code, severity, Family.REPRESENTATION, message, remedy, items=items or [])
 
 
 def _parts(dataset: Dataset, groups: Groups) -> list[Finding]:
@@ -78,7 +78,9 @@ def _environments(dataset: Dataset) -> list[Finding]:
             )
         ]
     found = []
-    if absent := [f"{v or '(unnamed)'} / {e or '(unnamed)'}" for v in dataset.variants for e in environments if not cells[(v, e)]]:
+    if absent := [
+        f"{v or '(unnamed)'} / {e or '(unnamed)'}" for v in dataset.variants for e in environments if not cells[(v, e)]
+    ]:
         found.append(
             _say(
                 "environment_absent",
@@ -130,7 +132,14 @@ def check_production(scan: Scan, production: Scan, embed: Embed | None) -> list[
     """
     ours, theirs = _readable(scan), _readable(production)
     if len(ours) <= NEIGHBOURS or not len(theirs):
-        return [_say("production_unreadable", Severity.WARNING, "There are no production pictures to compare with.", "Name their folder.")]
+        return [
+            _say(
+                "production_unreadable",
+                Severity.WARNING,
+                "There are no production pictures to compare with.",
+                "Name their folder.",
+            )
+        ]
     set_vectors, line_vectors = _vectors(scan, ours, embed), _vectors(production, theirs, embed)
     mean, scale = set_vectors.mean(0), set_vectors.std(0) + 1e-3
     set_vectors, line_vectors = (set_vectors - mean) / scale, (line_vectors - mean) / scale
