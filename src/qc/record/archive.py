@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,9 @@ from qc.record.image_index import HEATMAP, PICTURE, ImageIndex, StoredFile
 from qc.record.reconcile import reconcile_steps
 from qc.record.retention import Retention, RetentionLimits
 from qc.record.store import utc_now
+from qc.record.troubles import Trouble, Troubles
+
+__all__ = ["ArchiveStatus", "DiskImageArchive", "EncodeHeatmap", "ImageBlob", "Trouble"]
 
 log = structlog.get_logger(__name__)
 
@@ -45,15 +47,6 @@ _RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
 
 def _tell_nobody(*_: object) -> None:
     """Where nobody listens to troubles; they are logged and counted all the same."""
-
-
-class Trouble(StrEnum):
-    """What keeps pictures from being archived; told once when it begins and once when it ends."""
-
-    NO_ROOM = "no_room"
-    """Too little free disk, or pictures that must be kept fill the budget."""
-    WRITE_FAILED = "write_failed"
-    """The disk refused a picture or its index row (full, quota, read-only, broken)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +107,6 @@ class DiskImageArchive:
         self._policy = policy or ArchivePolicy()
         self._encode_heatmap = encode_heatmap
         self._queue_bytes = queue_bytes
-        self._on_trouble = on_trouble
-        self._on_recovered = on_recovered
         self._now = now
         self._look_s = look_s
         self._files = files or ImageFiles(directory)
@@ -126,8 +117,7 @@ class DiskImageArchive:
         self._changed = threading.Condition()
         self._closing = False
         self._status = ArchiveStatus()
-        self._troubles: dict[Trouble, str] = {}
-        self._told: set[Trouble] = set()
+        self._troubles = Troubles(on_trouble, on_recovered)
         self._was_short = False
         self._retry_s = retry_s
         self._retry_at_s, self._retry_pause_s = 0.0, retry_s
@@ -172,7 +162,7 @@ class DiskImageArchive:
                 self._status,
                 queued=len(self._queue),
                 total_bytes=self._index.total_bytes,
-                troubles=tuple(sorted(self._troubles)),
+                troubles=tuple(sorted(self._troubles.current())),
             )
 
     def close(self, timeout_s: float = 2.0) -> None:
@@ -190,8 +180,9 @@ class DiskImageArchive:
 
     def _has_room(self, queue_bytes: int, more_bytes: int) -> bool:
         """Counts the drop when there is none. Call with the lock held."""
-        trial_due = set(self._troubles) == {Trouble.WRITE_FAILED} and time.monotonic() >= self._retry_at_s
-        if self._closing or (self._troubles and not trial_due):
+        troubles = self._troubles.current()
+        trial_due = troubles == {Trouble.WRITE_FAILED} and time.monotonic() >= self._retry_at_s
+        if self._closing or (troubles and not trial_due):
             self._count(dropped_disk=1)
             return False
         if self._queue and self._queued_bytes + more_bytes > queue_bytes:
@@ -220,7 +211,7 @@ class DiskImageArchive:
                 chores = None
                 next_look_s = time.monotonic() + self._look_s
                 self._look_for_room()
-                self._tell()
+                self._troubles.tell()
 
     def _next(self, wait_s: float) -> _Item | None:
         with self._changed:
@@ -240,12 +231,12 @@ class DiskImageArchive:
                 self._count(dropped_disk=1)
                 self._retry_at_s = time.monotonic() + self._retry_pause_s
                 self._retry_pause_s = min(self._retry_pause_s * 2, max(_LONGEST_RETRY_S, self._retry_s))
-            self._begin(Trouble.WRITE_FAILED, f"picture of part {item.record.part_id} not kept: {error}")
+            self._troubles.begin(Trouble.WRITE_FAILED, f"picture of part {item.record.part_id} not kept: {error}")
             return
         with self._changed:
             self._count(written=1)
             self._retry_pause_s = self._retry_s
-        self._end(Trouble.WRITE_FAILED)
+        self._troubles.end(Trouble.WRITE_FAILED)
 
     def _write(self, item: _Item) -> None:
         contents = [(PICTURE, self._policy.media_type, self._policy.encode(item.pixels))]
@@ -276,35 +267,10 @@ class DiskImageArchive:
         except OSError as error:
             shortage = f"the folder cannot be looked at: {error}"
         if not shortage:
-            self._end(Trouble.NO_ROOM)
+            self._troubles.end(Trouble.NO_ROOM)
         elif self._was_short:  # retention has had its turn since, and could not help
-            self._begin(Trouble.NO_ROOM, shortage)
+            self._troubles.begin(Trouble.NO_ROOM, shortage)
         self._was_short = bool(shortage)
-
-    def _begin(self, trouble: Trouble, detail: str) -> None:
-        with self._changed:
-            if trouble not in self._troubles:
-                log.error("pictures_not_kept", trouble=trouble.value, detail=detail)
-            self._troubles[trouble] = detail
-        self._tell()
-
-    def _end(self, trouble: Trouble) -> None:
-        with self._changed:
-            if self._troubles.pop(trouble, None) is not None:
-                log.info("pictures_kept_again", trouble=trouble.value)
-        self._tell()
-
-    def _tell(self) -> None:
-        """Tell what changed. A listener that fails (its own store may be on the full disk) is told again at the next look."""
-        try:
-            for trouble in self._troubles.keys() - self._told:
-                self._on_trouble(trouble, self._troubles[trouble])
-                self._told.add(trouble)
-            for trouble in self._told - self._troubles.keys():
-                self._on_recovered(trouble)
-                self._told.discard(trouble)
-        except Exception as error:  # this thread must live on whatever a listener does
-            log.warning("trouble_not_told", error=str(error))
 
     def _count(self, **more: int) -> None:
         self._status = replace(self._status, **{name: getattr(self._status, name) + count for name, count in more.items()})
