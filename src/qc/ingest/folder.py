@@ -54,8 +54,13 @@ class FolderReplay(LosslessSource):
 
 def is_picture_name(name: str) -> bool:
     """False for hidden names, other endings, and the usual names of files that are still being written."""
-    path = Path(name)
-    return not name.startswith((".", "~")) and path.suffix.lower() in SUFFIXES and not path.stem.endswith((".tmp", ".part"))
+    stem, _, suffix = name.rpartition(".")
+    return (
+        "." + suffix.lower() in SUFFIXES
+        and not stem.startswith((".", "~"))
+        and not stem.endswith((".tmp", ".part"))
+        and stem != ""
+    )
 
 
 def part_id_of(path: Path, folder: Path) -> str:

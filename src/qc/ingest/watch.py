@@ -7,6 +7,7 @@ files that could disagree with it, and nothing is moved, renamed or written in t
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,9 +111,10 @@ class FolderWatch(LosslessSource):
         files: dict[str, _Version] = {}
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                version = _version_of(Path(entry.path)) if is_picture_name(entry.name) else None
-                if version is not None and not entry.is_dir():
-                    files[entry.name] = version
+                if is_picture_name(entry.name):
+                    version = _version_of(entry.path)
+                    if version is not None:
+                        files[entry.name] = version
         return files
 
     def _take(self, file: _File) -> Iterator[Item]:
@@ -144,9 +146,10 @@ class FolderWatch(LosslessSource):
             return False
 
 
-def _version_of(path: Path) -> _Version | None:
+def _version_of(path: Path | str) -> _Version | None:
+    """None for what is not a file (any more): vanished since it was listed, a dangling link, a directory."""
     try:
-        status = path.stat()
-    except OSError:  # vanished since it was listed, or a dangling link
+        status = os.stat(path)
+    except OSError:
         return None
-    return _Version(status.st_mtime_ns, status.st_size)
+    return _Version(status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
