@@ -48,6 +48,12 @@ def test_a_higher_score_is_never_less_likely_defective(defects: int) -> None:
     assert np.all(np.diff(defect_probability(GRID, s, y, np.ones(2000))) >= -1e-12)
 
 
+def test_even_labels_that_turn_the_score_upside_down_do_not_turn_the_curve() -> None:
+    s = np.concatenate([np.full(25, 0.02), np.full(2000, 0.9)])
+    y = np.concatenate([np.ones(25), np.zeros(2000)])
+    assert np.all(np.diff(defect_probability(GRID, s, y, np.ones(s.size))) >= 0)
+
+
 def test_a_few_defects_at_the_top_are_found_by_platt() -> None:
     s = np.concatenate([np.linspace(0.01, 0.4, 95), np.linspace(0.8, 0.99, 5)])
     y = np.concatenate([np.zeros(95), np.ones(5)])
