@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from qc.domain.errors import UnknownPart
 from qc.domain.record import InspectionRecord
 from qc.domain.verdict import Decision, Reason, Verdict
-from qc.record.archive import DiskImageArchive, ImageBlob
+from qc.record.archive import DiskImageArchive
 from qc.record.archive_policy import ArchivePolicy
 from qc.record.database import Database
 from qc.record.fake import MemoryImageArchive
+from qc.record.image_reader import ImageBlob
 from qc.record.retention import RetentionLimits
 
 T0 = datetime(2026, 11, 24, 8, tzinfo=UTC)

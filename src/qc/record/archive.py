@@ -17,13 +17,13 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from qc.domain.errors import UnknownPart
 from qc.domain.frame import Pixels
 from qc.domain.record import InspectionRecord
 from qc.record.archive_policy import ArchivePolicy
 from qc.record.database import Database
 from qc.record.files import ImageFiles, sha256_hex
 from qc.record.image_index import HEATMAP, PICTURE, ImageIndex, StoredFile
+from qc.record.image_reader import ImageBlob, ImageReader
 from qc.record.reconcile import reconcile_steps
 from qc.record.retention import Retention, RetentionLimits
 from qc.record.store import utc_now
@@ -47,14 +47,6 @@ _RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
 
 def _tell_nobody(*_: object) -> None:
     """Where nobody listens to troubles; they are logged and counted all the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageBlob:
-    """An archived file as it is served: the encoded picture or heatmap."""
-
-    content: bytes
-    media_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +74,9 @@ class _Item:
 
 
 class DiskImageArchive:
-    """ImageArchive on a folder and the table ``images``; the folder belongs to one running archive.
+    """ImageArchive on a folder and the table ``images``.
+
+    The folder belongs to one running archive (StoreError otherwise); other processes use ``ImageReader``.
 
     queue_bytes: pixels that may wait for the writer (one picture always may). on_trouble(trouble, detail) and
     on_recovered(trouble) are called from the archive's thread. files stands in for the disk in tests.
@@ -110,7 +104,9 @@ class DiskImageArchive:
         self._now = now
         self._look_s = look_s
         self._files = files or ImageFiles(directory)
+        self._release = self._files.claim()
         self._index = ImageIndex(database)
+        self._reader = ImageReader(database, directory)
         self._retention = Retention(self._index, self._files, limits or RetentionLimits())
         self._queue: deque[_Item] = deque()
         self._queued_bytes = 0
@@ -150,11 +146,7 @@ class DiskImageArchive:
 
     def load(self, event_id: str, kind: str = PICTURE) -> ImageBlob:
         """kind: ``picture`` or ``heatmap``. Raises UnknownPart when none is kept (any more)."""
-        file = self._index.find(event_id, kind)
-        content = self._files.read(file.name) if file else None
-        if file is None or content is None:
-            raise UnknownPart(f"no {kind} is kept for event {event_id!r}: not chosen by the policy, not written yet, or aged out")
-        return ImageBlob(content, file.media_type)
+        return self._reader.load(event_id, kind)
 
     def status(self) -> ArchiveStatus:
         with self._changed:
@@ -177,6 +169,7 @@ class DiskImageArchive:
                 log.warning("pictures_dropped_at_close", pictures=len(self._queue))
                 self._queue.clear()
         self._thread.join(timeout_s)  # the one picture in hand; a disk that hangs must not hang the stop
+        self._release()
 
     def _has_room(self, queue_bytes: int, more_bytes: int) -> bool:
         """Counts the drop when there is none. Call with the lock held."""

@@ -14,10 +14,11 @@ from qc.domain.frame import Pixels
 from qc.domain.record import AuditEntry, Entry, EventKind, InspectionRecord, OutboxDepth, OutboxRow
 from qc.domain.truth import SampleTicket
 from qc.domain.verdict import Decision
-from qc.record.archive import EncodeHeatmap, ImageBlob
+from qc.record.archive import EncodeHeatmap
 from qc.record.archive_policy import ArchivePolicy
 from qc.record.counters import Counters
 from qc.record.image_index import HEATMAP, PICTURE
+from qc.record.image_reader import ImageBlob
 from qc.record.outbox import SHED_ORDER, OutboxLimits, Undelivered
 from qc.record.rows import numbered_payload, unnumbered_payload
 from qc.record.store import utc_now

@@ -4,10 +4,12 @@ Written under a temporary name and renamed: a reader or a killed process never s
 picture (it would cost more than the picture): a power cut can lose those of the last seconds, never a record.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from qc.domain.errors import StoreError
@@ -26,6 +28,19 @@ class ImageFiles:
             raise StoreError(
                 f"{directory}: cannot hold the pictures ({error}): give the service's user a folder to write in"
             ) from error
+
+    def claim(self) -> Callable[[], None]:
+        """Lock the folder for this process until the returned function is called (or the process dies)."""
+        with ExitStack() as opened:
+            descriptor = os.open(self.directory, os.O_RDONLY)
+            opened.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise StoreError(
+                    f"{self.directory} is in use by another running qc: stop it, or give this one its own folder"
+                ) from error
+            return opened.pop_all().close
 
     def path(self, name: str) -> Path:
         return self.directory / name[:2] / name[2:4] / name

@@ -41,9 +41,9 @@ class ImageIndex:
         self.bytes_by_decision: Counter[str] = Counter()
         """A file that several decisions share counts once in each."""
         self.total_bytes = 0
-        self.recount()
 
     def recount(self) -> None:
+        """Sum up the whole index (about a second for a million pictures); additions and removals keep the sums from then on."""
         with self._database.read() as connection:
             rows = connection.execute(
                 "SELECT decision, sum(bytes) FROM (SELECT DISTINCT decision, file_name, bytes FROM images) GROUP BY decision"

@@ -54,6 +54,8 @@ class Retention:
     def steps(self, now: datetime, *, with_ages: bool) -> Iterator[int]:
         """Delete what has to go; yields after each short step how many events lost their pictures."""
         limits = self._limits
+        if with_ages:
+            self._index.recount()
         for decision in DELETION_ORDER if with_ages else ():
             age_s = limits.ok_max_age_s if decision is Decision.OK else limits.max_age_s
             yield from self._delete(decision, now, before=now - timedelta(seconds=age_s))

@@ -20,6 +20,7 @@ from qc.record.archive import DiskImageArchive, Trouble
 from qc.record.archive_policy import ArchivePolicy
 from qc.record.database import Database
 from qc.record.files import ImageFiles
+from qc.record.image_reader import ImageReader
 from qc.record.retention import RetentionLimits
 from qc.record.store import SqliteRecordStore
 
@@ -358,6 +359,17 @@ def test_a_torn_picture_is_never_served(bench: Bench) -> None:
     bench.disk.path(name).write_bytes(content)
     with pytest.raises(UnknownPart):
         archive.load("a")
+
+
+def test_a_folder_belongs_to_one_archive_but_anybody_may_read(bench: Bench) -> None:
+    bench.open()
+    bench.keep("a")
+    with pytest.raises(StoreError, match="in use by another running qc"):
+        DiskImageArchive(bench.database, bench.directory, encode_heatmap=lambda m: b"")
+    reader = ImageReader(bench.database, bench.directory)
+    assert reader.load("a") == bench.archive.load("a")
+    with pytest.raises(UnknownPart):
+        reader.load("b")
 
 
 def test_an_unusable_folder_is_a_clear_error(database: Database, tmp_path: Path) -> None:
