@@ -127,6 +127,12 @@ class TriggeredCamera:
     # Every picture is a part
 
     def _next_picture(self, end: float) -> Shot | None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._paused or self._closed, max(0.0, end - time.monotonic()))
+            if self._closed:
+                self._held = None  # it has no record, so a watched folder gives it again after the restart
+            elif self._paused:
+                return None
         picture = self._held or self._read_picture(end)
         with self._changed:
             self._held = picture if self._paused else None  # it came during the pause: its turn is after it
@@ -137,10 +143,6 @@ class TriggeredCamera:
         return self._shot(self._now_asked(picture.part_id, picture), picture)
 
     def _read_picture(self, end: float) -> Frame | BadImage | None:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._paused or self._closed, max(0.0, end - time.monotonic()))
-            if self._paused and not self._closed:
-                return None
         try:
             return self._source.read(max(0.0, end - time.monotonic()))
         except CameraLost:
@@ -196,6 +198,8 @@ class TriggeredCamera:
         """The shot of this trigger, or None when end comes before both its frame and the end of its patience."""
         while True:
             left_s = (asked.until_ns - self._clock.monotonic_ns()) / 1e9
+            if left_s < 0 and isinstance(self._trigger, OnCommand) and not self.lossless:
+                return self._missing_shot(self._served())  # whatever the camera sees by now is another part
             try:
                 frame = self._source.read(max(0.0, min(left_s, end - time.monotonic())))
             except CameraLost as error:

@@ -151,9 +151,24 @@ def test_each_frame_a_picture_that_came_during_the_pause_waits_for_the_resume() 
     camera.pause()
     reader.join()
     assert early == [None]
+    began = time.monotonic()
+    assert camera.next_shot(0.1) is None
+    assert time.monotonic() - began >= 0.09, "a paused camera waits; its caller must not spin"
     camera.resume()
     assert shot_of(camera).part_id == "late"
     camera.close()
+
+
+def test_each_frame_close_while_paused_ends() -> None:
+    camera = scripted(*[None] * 20, picture(1))
+    reader = threading.Thread(target=lambda: camera.next_shot(PATIENCE_S))
+    reader.start()
+    time.sleep(0.05)
+    camera.pause()
+    reader.join()
+    camera.close()
+    with pytest.raises(EndOfStream):
+        camera.next_shot(0)
 
 
 def test_each_frame_needs_a_source_that_keeps_every_picture(source: DirectSource) -> None:
@@ -271,6 +286,21 @@ def test_on_command_passes_over_what_was_exposed_before_the_trigger(source: Dire
     assert shot is not None
     assert shot.frame is not None
     assert shot.frame.number == 1
+
+
+def test_on_command_a_frame_long_after_the_trigger_is_another_part(source: DirectSource, clock: HandClock) -> None:
+    camera = TriggeredCamera(source, OnCommand(timeout_s=1.0), clock=clock)
+    camera.trigger("part-1")
+    clock.advance(5.0)  # the line was busy and did not ask
+    source.shoot()
+    shot = camera.next_shot(0)
+    assert shot is not None
+    assert (shot.part_id, shot.fault) == ("part-1", CameraFault.NO_FRAME)
+    camera.trigger("part-2")
+    source.shoot()
+    shot = camera.next_shot(0)
+    assert shot is not None
+    assert (shot.part_id, shot.fault) == ("part-2", None)
 
 
 def test_on_command_every_trigger_gets_its_own_shot_in_order(source: DirectSource, clock: HandClock) -> None:
