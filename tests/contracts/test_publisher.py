@@ -179,7 +179,7 @@ def test_the_end_is_announced_and_may_be_asked_for_twice(rig: Rig) -> None:
     rig.publisher.close()
     assert time.monotonic() - started_s < 10
     assert not rig.publisher.status().connected
-    soon(lambda: [body["state"] for topic, body in rig.heard() if topic == TOPICS.status][-1] == "offline")
+    soon(lambda: [body["state"] for topic, body in rig.heard() if topic == TOPICS.status][-1:] == ["offline"])
 
 
 def test_before_start_and_after_close_nothing_breaks(rig: Rig) -> None:

@@ -441,7 +441,7 @@ def test_a_replay_brings_old_events_again(tmp_path: Path) -> None:
         assert store.replay(from_seq=6) == 5
         publisher.wake()
         assert wait_until(lambda: _seqs(ear) == [*range(1, 11), *range(6, 11)])
-        assert publisher.status().acked == 15
+        assert wait_until(lambda: publisher.status().acked == 15)
 
 
 def _seqs(ear: Listener) -> list[int]:
