@@ -71,13 +71,13 @@ def _check(arguments: argparse.Namespace, console: Console) -> CheckReport:
 def _show(report: CheckReport, console: Console) -> None:
     for found in report.findings:
         console.print(f"[{STYLES[found.severity]}]{found.severity:<8}[/] {found.code}: ", end="", highlight=False)
-        console.print(found.message, markup=False, highlight=False)
+        console.print(found.message, markup=False, highlight=False, soft_wrap=True)
         for item in found.items[:3]:
-            console.print(f"           {item.file}  {item.note}", markup=False, highlight=False)
+            console.print(f"           {item.file}  {item.note}", markup=False, highlight=False, soft_wrap=True)
         if found.count > 3:
             console.print(f"           ... {found.count - 3} more", highlight=False)
         if found.remedy:
-            console.print(f"           {found.remedy}", style="dim", markup=False, highlight=False)
+            console.print(f"           {found.remedy}", style="dim", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(report.errors)} errors, {len(report.warnings)} warnings in {len(report.dataset)} pictures")
 
 

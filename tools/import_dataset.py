@@ -2,7 +2,7 @@
 """Copy pictures into a clean data set: tools/import_dataset.py SRC OUT [--add OTHER] [--split].
 
 Metadata (EXIF: place, time, owner) is removed, rotations are applied, boxes become masks; --add merges a second set
-and leaves out what the first has already; --split fills empty splits by group. Exit code 1: pictures were left out.
+and leaves out what the first has already; --split fills empty splits by group. Exit code 1: some pictures were unusable.
 """
 
 import argparse
@@ -37,8 +37,12 @@ def main() -> int:
         console.print(f"[bold red]error[/] {error}", highlight=False)
         return 2
     for file, reason in imported.left_out:
-        console.print(f"left out {file}: {reason}", markup=False, highlight=False)
-    console.print(f"{len(imported.dataset)} pictures in {imported.dataset.root}, {len(imported.left_out)} left out")
+        console.print(f"left out {file}: {reason}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"{len(imported.dataset)} pictures in {imported.dataset.root}; left out: {len(imported.copies)} copies, "
+        f"{len(imported.left_out)} unusable",
+        soft_wrap=True,
+    )
     return 1 if imported.left_out else 0
 
 

@@ -24,10 +24,11 @@ RESAVED_DISTANCE: Final = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The new data set; left_out: (file, reason) of each picture that did not come along."""
+    """The new data set. left_out: (file, reason) of each unusable picture; copies: (file, what it repeats)."""
 
     dataset: Dataset
     left_out: tuple[tuple[Path, str], ...] = ()
+    copies: tuple[tuple[Path, str], ...] = ()
 
 
 def import_dataset(dataset: Dataset, out: Path, *, progress: Progress | None = None) -> Imported:
@@ -77,11 +78,10 @@ def merge_datasets(base: Dataset, extra: Dataset, out: Path, *, progress: Progre
             first, *copies = group.members
             _same_label(both, group)
             # Twins inside the base set stay as they are: the checks name them, and its split may rest on them.
-            dropped.update({i: f"copy of {both.relative(both.samples[first].image)}" for i in copies if i >= len(base)})
+            dropped.update({i: str(both.samples[first].image) for i in copies if i >= len(base)})
     keep = tuple(sample for i, sample in enumerate(both) if i not in dropped)
     imported = import_dataset(replace(both, samples=keep), out, progress=progress)
-    left_out = tuple((both.samples[i].image, reason) for i, reason in sorted(dropped.items()))
-    return replace(imported, left_out=(*left_out, *imported.left_out))
+    return replace(imported, copies=tuple((both.samples[i].image, first) for i, first in sorted(dropped.items())))
 
 
 def _same_label(both: Dataset, group: CopyGroup) -> None:
