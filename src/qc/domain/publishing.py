@@ -11,8 +11,8 @@ class PublisherStatus:
     """One look at the publisher, cheap enough to take every second.
 
     since: when the connection last came up or went down; None before the first attempt ended. last_error: a sentence
-    for people, empty while connected without trouble. in_flight: messages sent and not yet acknowledged. acked: events
-    acknowledged since the start. dead: events refused by the broker since the start. depth: None when the store cannot tell.
+    for people, empty while connected without trouble. in_flight: messages sent and not yet acknowledged. acked:
+    acknowledgements of events since the start, repeats included. dead: events refused by the broker since the start. depth: None when the store cannot tell.
     """
 
     connected: bool
