@@ -87,12 +87,15 @@ def rtsp_source(
     limits: LiveLimits | None = None,
     clock: Clock | None = None,
 ) -> LiveSource:
-    """url: ``rtsp://[user:password@]host[:port]/path``. transport: ``tcp`` (no damaged frames) or ``udp``."""
+    """url: ``rtsp://[user:password@]host[:port]/path``. transport: ``tcp`` (no damaged frames) or ``udp``.
+
+    limits: the default watchdog leaves the library its time-outs for opening, reading and closing.
+    """
     return LiveSource(
         camera_id,
         lambda: RtspConnection(url, transport=transport, open_timeout_s=open_timeout_s, read_timeout_s=read_timeout_s),
         source_ref=without_credentials(url),
-        limits=limits,
+        limits=limits or LiveLimits(watchdog_s=open_timeout_s + 2 * read_timeout_s + 5.0),
         clock=clock,
     )
 

@@ -39,11 +39,6 @@ class _File(NamedTuple):
     version: _Version
     name: str
 
-    @property
-    def source_ref(self) -> str:
-        """Name and modification time: what the record holds and what the store is asked for after a restart."""
-        return f"{self.name}@{self.version.modified_ns}"
-
 
 class FolderWatch(LosslessSource):
     """New pictures of a folder, oldest first. Files already there at the start are delivered too unless inspected.
@@ -120,16 +115,18 @@ class FolderWatch(LosslessSource):
     def _take(self, file: _File) -> Iterator[Item]:
         part_id = Path(file.name).stem
         path = self._folder / file.name
-        if self._was_inspected(part_id, file.source_ref):
+        # What the record holds and what the store is asked for after a restart. The whole path: two cameras may use equal names.
+        source_ref = f"{path}@{file.version.modified_ns}+{file.version.size_bytes}"
+        if self._was_inspected(part_id, source_ref):
             self._done[file.name] = file.version
             return
-        item = load(path, part_id, file.source_ref, self._max_megapixels)
+        item = load(path, part_id, source_ref, self._max_megapixels)
         version = _version_of(path)
         if version is None and not self._folder.exists():
             yield CameraLost(f"folder {self._folder}: vanished")
         elif version is None:
             # Not marked as done: should the file come back (a share that was away), it still gets its inspection.
-            yield BadImage(f"{file.name}: was removed before it could be read", part_id=part_id, source_ref=file.source_ref)
+            yield BadImage(f"{file.name}: was removed before it could be read", part_id=part_id, source_ref=source_ref)
         elif version != file.version:
             return  # written to while it was read: the next scans wait for it to settle again
         elif isinstance(item, BadImage) and isinstance(item.__cause__, OSError) and item.__cause__.errno not in _LASTING_ERRORS:
