@@ -67,19 +67,23 @@ class Control:
         try:
             result = action(command)
         except CommandError as error:
-            self._audit(command, f"refused: {error.code}: {error}")
+            self.audit(command, f"refused: {error.code}: {error}")
             raise
         except LabelError as error:
-            self._audit(command, f"refused: {error.code}: {error}")
+            self.audit(command, f"refused: {error.code}: {error}")
             raise CommandError(error.code, str(error)) from error
         except UnknownPart as error:
-            self._audit(command, f"refused: not_found: {error}")
+            self.audit(command, f"refused: not_found: {error}")
             raise CommandError("not_found", str(error)) from error
         except (StoreError, PublishError) as error:
-            self._audit(command, f"failed: {error}")
+            self.audit(command, f"failed: {error}")
             raise CommandError("internal", str(error)) from error
-        self._audit(command, "done")
+        self.audit(command, "done")
         return result
+
+    def serves(self, name: str) -> bool:
+        """Whether this edge knows the command, so that a page need not offer what would be refused."""
+        return name in self._actions
 
     def _recipe(self, command: Command) -> Mapping[str, Json]:
         """Changeover: everything is loaded and verified first, then one assignment between two parts."""
@@ -175,7 +179,8 @@ class Control:
         self._ports.publisher.wake()
         log.info("line_event", **{key: value for key, value in event.body.items() if key in ("what", "message", "who", "via")})
 
-    def _audit(self, command: Command, outcome: str) -> None:
+    def audit(self, command: Command, outcome: str) -> None:
+        """Put something into the audit trail that is no command of the line (a login, an export)."""
         entry = AuditEntry(self._ports.clock.now(), command.who, command.via, command.name, command.body, outcome)
         try:
             self._ports.store.audit(entry)

@@ -18,7 +18,7 @@ from qc.commands.demo_view import DemoView, closing_words
 from qc.commands.embedded_broker import EmbeddedBroker, free_port
 from qc.commands.logs import set_up_logs
 from qc.commands.run import run_edge, serve, stop_on_signals
-from qc.console.metrics import EdgeMetrics
+from qc.console.app import WebConsole
 from qc.domain.errors import ConfigError, QcError
 from qc.domain.frame import Shot
 from qc.domain.inspection import Inspection
@@ -60,14 +60,14 @@ def demo(options: DemoOptions) -> int:
         settings = _settings(checkout, directory, broker.port, free_port(options.http_port))
         mono, poly = choose_cells((options.parts + 1) // 2, options.parts // 2, checkout / "models" / "solar-mono-1")
         feed = CellFeed("cam1", mono, poly, options.rate_hz)
-        metrics, audience = EdgeMetrics(), Audience(mono + poly)
+        web, audience = WebConsole(), Audience(mono + poly)
         edge = build_edge(
             settings,
             load_recipes(settings.recipes.directory),
             cameras=[TriggeredCamera(feed, EachFrame())],
-            observers=[metrics, audience],
+            observers=[web, audience],
         )
-        server = serve(edge, settings, metrics)
+        server = serve(edge, settings, web)
         if server is not None:
             stack.callback(server.close)
         stop = stop_on_signals()

@@ -7,12 +7,10 @@ from pathlib import Path
 from types import FrameType
 
 import structlog
-from starlette.applications import Starlette
 
 from qc.commands.logs import set_up_logs
 from qc.commands.notify import ServiceNotifier
-from qc.console.health import health_routes
-from qc.console.metrics import EdgeMetrics
+from qc.console.app import WebConsole, console_app
 from qc.console.server import HttpServer
 from qc.settings import LineSettings, load_line, load_recipes
 from qc.wiring import Edge, build_edge
@@ -29,9 +27,9 @@ def run(config: Path) -> int:
     settings = load_line(config)
     recipes = load_recipes(settings.recipes.directory)
     set_up_logs(settings.logging.level, settings.logging.format)
-    metrics = EdgeMetrics()
-    edge = build_edge(settings, recipes, observers=[metrics])
-    server = serve(edge, settings, metrics)
+    console = WebConsole()
+    edge = build_edge(settings, recipes, observers=[console])
+    server = serve(edge, settings, console)
     try:
         run_edge(edge, stop_on_signals())
     finally:
@@ -63,14 +61,13 @@ def run_edge(
         log.info("edge_stopped", edge=str(edge.name))
 
 
-def serve(edge: Edge, settings: LineSettings, metrics: EdgeMetrics) -> HttpServer | None:
+def serve(edge: Edge, settings: LineSettings, console: WebConsole) -> HttpServer | None:
     """Start the HTTP server of an edge; None when it is switched off. Raises ConfigError for a busy port."""
     if not settings.http.enabled:
         return None
-    metrics.watch(edge)
-    app = Starlette(routes=health_routes(edge, metrics.registry))
+    console.metrics.watch(edge)
     server = HttpServer(
-        app,
+        console_app(edge, settings.http, console),
         settings.http.host,
         settings.http.port,
         cert_file=settings.http.tls_cert_file,

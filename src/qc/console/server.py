@@ -1,5 +1,7 @@
 """uvicorn in a thread of its own, so that a slow browser cannot slow the line."""
 
+import contextlib
+import os
 import socket
 import threading
 from pathlib import Path
@@ -65,6 +67,8 @@ class HttpServer:
         self._socket.close()
 
     def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # pages give way to inspecting: Linux has a priority per thread, and workers inherit it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         self._server.run(sockets=[self._socket])
 
 

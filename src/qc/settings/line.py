@@ -217,6 +217,12 @@ class HttpSettings(Section):
     tls_key_file: FilePath | None = None
     behind_proxy: bool = False
     """true: a reverse proxy in front does TLS."""
+    anonymous_viewer: bool = True
+    """Let people look without logging in, while the console listens on loopback only; acting always needs a login."""
+    session_hours: Positive = 12.0
+    """A login to the console ends after this many hours."""
+    broker_websocket_url: Annotated[str, Field(pattern=r"^(wss?://[^/@\s\"';,]+(/[^\s\"';,]*)?)?$")] = ""
+    """The broker's WebSocket listener (ws://host:port or wss://host:port) for the page that shows several edges; empty: no such page."""
 
     @model_validator(mode="after")
     def _exposed_only_safely(self) -> Self:

@@ -1,0 +1,125 @@
+"""Actions on the line: changeover, pause, challenge parts, models. Each goes through ``Control``, which audits it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from qc.console.accounts import Role
+from qc.console.api.answers import audit_answer
+from qc.console.endpoint import Call, Endpoint
+from qc.console.schema import (
+    CameraBody,
+    ChallengeAnswer,
+    ChallengeBody,
+    Done,
+    LineAnswer,
+    ModelAnswer,
+    ModelBody,
+    ReasonBody,
+    RecipeAnswer,
+    RecipeBody,
+    ReplayBody,
+    TriggerBody,
+)
+from qc.domain.model import ModelCard
+from qc.domain.recipe import Recipe
+from qc.domain.record import Json
+from qc.wiring import Edge
+
+ReleaseStatus = Callable[[], Mapping[str, Json]]
+"""State of a model release: phase, candidate, share, results so far."""
+
+_COMMANDS: tuple[tuple[str, type[BaseModel], Role, str], ...] = (
+    ("recipe", RecipeBody, Role.OPERATOR, "Changeover to another variant, between two parts"),
+    ("pause", ReasonBody, Role.OPERATOR, "Planned stop: no new triggers"),
+    ("resume", ReasonBody, Role.OPERATOR, "Go on"),
+    ("trigger", TriggerBody, Role.OPERATOR, "Take one picture now"),
+    ("snapshot", CameraBody, Role.OPERATOR, "Keep the picture of the camera's last part"),
+    ("challenge", ChallengeBody, Role.OPERATOR, "The next part is this known-defective part"),
+    ("model", ModelBody, Role.ENGINEER, "A step of a model's release"),
+    ("replay", ReplayBody, Role.ENGINEER, "Publish events again from a sequence number on"),
+)
+
+
+class LineApi:
+    """release: None while no model release is built in."""
+
+    def __init__(self, edge: Edge, release: ReleaseStatus | None) -> None:
+        self._edge, self._release = edge, release
+
+    def endpoints(self) -> list[Endpoint]:
+        look = Endpoint(
+            "GET", "/api/v1/line", self._line, LineAnswer, "Recipes, models, challenge parts, recent actions", tag="line"
+        )
+        actions = [
+            Endpoint(
+                "POST",
+                f"/api/v1/line/{name}",
+                self._act(name),
+                Done,
+                summary,
+                role=role,
+                body=body,
+                tag="line",
+                errors=(404, 409, 501),
+            )
+            for name, body, role, summary in _COMMANDS
+        ]
+        return [look, *actions]
+
+    def _act(self, name: str) -> Callable[[Call], Done]:
+        def act(call: Call) -> Done:
+            result = self._edge.control.handle(call.command(name, call.body.model_dump(mode="json", exclude_none=True)))
+            return Done(result={key: value for key, value in result.items() if not isinstance(value, list | dict)})
+
+        return act
+
+    def _line(self, _call: Call) -> LineAnswer:
+        edge = self._edge
+        setup = edge.line.setup
+        recipes = [recipe for variant in edge.shelf.variants() if (recipe := edge.shelf.recipe(variant)) is not None]
+        return LineAnswer(
+            recipes=[_recipe(recipe, active=recipe.variant == setup.recipe.variant) for recipe in recipes],
+            models=[_model(setup.inspector.card, setup.role)],
+            release_served=edge.control.serves("model"),
+            release=dict(self._release()) if self._release else {},
+            challenges=[
+                ChallengeAnswer(
+                    challenge_id=part.challenge_id,
+                    part_id=part.part_id,
+                    variant=part.variant,
+                    defect_type=part.defect_type,
+                    severity=part.severity,
+                    last_used=part.last_used,
+                )
+                for part in edge.truth.challenge_parts()
+            ],
+            challenge_served=edge.control.serves("challenge"),
+            paused=edge.line.status().paused,
+            recent=[audit_answer(entry) for entry in edge.store.audit_trail(limit=30)],
+        )
+
+
+def _recipe(recipe: Recipe, *, active: bool) -> RecipeAnswer:
+    return RecipeAnswer(
+        variant=recipe.variant,
+        version=recipe.version,
+        model=recipe.model_id,
+        review_at=recipe.review_at,
+        reject_at=recipe.reject_at,
+        deadline_ms=recipe.deadline_ms,
+        roi=None if recipe.roi is None else list(recipe.roi),
+        ignored_areas=len(recipe.ignore),
+        labels_per_window=recipe.sampling.labels_per_window,
+        stops_line=recipe.halt.stop_line,
+        part_id_prefixes=list(recipe.part_id_prefixes),
+        active=active,
+    )
+
+
+def _model(card: ModelCard, role: str) -> ModelAnswer:
+    rates: dict[str, dict[str, Any]] = {name: dict(rate) for name, rate in card.rates.items() if isinstance(rate, Mapping)}
+    return ModelAnswer(
+        model=card.model_id, sha256=card.sha256, phase=role, created_at=card.created_at, rates=rates, limits=list(card.limits)
+    )
