@@ -1,0 +1,1 @@
+"""Benchmarks that take ratios in one run; see tools/bench.py."""
