@@ -34,10 +34,12 @@ class LookRules:
 
 
 def looks(answers: Sequence[Answer]) -> dict[int, Label]:
-    """Labels by review round that no later label corrects, of one event's estimate and its adjudications."""
+    """What holds now, by review round: of one event's estimate and its adjudications, the last correction of each label.
+
+    answers: in the order in which they were stored.
+    """
     counted = [answer.label for answer in answers if answer.ticket.purpose in (Purpose.ESTIMATE, Purpose.ADJUDICATE)]
-    corrected = {label.corrects for label in counted}
-    return {label.review_round: label for label in counted if label.label_id not in corrected}
+    return {label.review_round: label for label in counted}
 
 
 def agreed_truth(said: Mapping[int, Truth]) -> Truth | None:

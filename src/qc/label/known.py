@@ -88,7 +88,7 @@ class KnownParts:
         used = Counter(a.ticket.event_id for a in answers if a.ticket.purpose is Purpose.KNOWN)
         open_now = {ticket.event_id for ticket in self._store.open_tickets(now)}
         wanted = Truth.DEFECT if self._draw.uniform(f"{answered.ticket_id}/truth") < 0.5 else Truth.GOOD
-        pool = [part for part in self._pool(answers, now) if part.event_id not in open_now | {answered.event_id}]
+        pool = [part for part in self._pool(answers, now) if part.event_id not in open_now]
         pool.sort(key=lambda part: (used[part.event_id], part.truth is not wanted, self._draw.uniform(part.event_id)))
         chosen = next((part for part in pool if self._has_picture(part.event_id)), None)
         if chosen is None:

@@ -49,6 +49,13 @@ def test_a_start_in_the_skipped_hour_happens_an_hour_later() -> None:
     assert (window.name, window.start) == ("2026-03-29/a", utc("2026-03-29T01:30"))
 
 
+def test_a_start_in_the_skipped_hour_may_fall_behind_the_next_one() -> None:
+    shifts = Shifts([("a", "02:30"), ("b", "03:00")], "Europe/Berlin")
+    window = shifts.window_of(utc("2026-03-29T01:15"))
+    assert (window.name, window.start, window.end) == ("2026-03-29/b", utc("2026-03-29T01:00"), utc("2026-03-29T01:30"))
+    assert shifts.after(window).name == "2026-03-29/a"
+
+
 def test_a_start_that_comes_twice_happens_the_first_time() -> None:
     window = Shifts([("a", "02:30"), ("b", "12:00")], "Europe/Berlin").window_of(utc("2026-10-25T03:00"))
     assert (window.name, window.start) == ("2026-10-25/a", utc("2026-10-25T00:30"))
