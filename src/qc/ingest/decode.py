@@ -48,6 +48,7 @@ _FORMATS: tuple[tuple[bytes, type[ImageFile]], ...] = (
 _JPEG_END = b"\xff\xd9"
 _PNG_END = b"IEND\xaeB`\x82"
 _EXIF_ORIENTATION = 0x0112
+_PNG_TAIL_BYTES = 65_536  # where an EXIF chunk behind the pixels is looked for
 _MAX_BYTES_PER_PIXEL = 8  # uncompressed 16-bit RGBA; a file larger than that per allowed pixel is not read at all
 
 
@@ -126,7 +127,8 @@ def _is_ordinary(header: ImageFile, data: bytes) -> bool:
     if isinstance(header, JpegImageFile):
         return bool(header.getexif().get(_EXIF_ORIENTATION, 1) == 1)
     bit_depth = data[24]
-    return isinstance(header, PngImageFile) and bit_depth == 8 and b"eXIf" not in data
+    has_exif = "exif" in header.info or b"eXIf" in data[-_PNG_TAIL_BYTES:]  # before or, rarely, behind the pixels
+    return isinstance(header, PngImageFile) and bit_depth == 8 and not has_exif
 
 
 def _decode_fast(data: bytes) -> Pixels | None:
