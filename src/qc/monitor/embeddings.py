@@ -36,8 +36,9 @@ class EmbeddingReference:
     def of(cls, parts: Floats, lot_means: Floats, components: int = COMPONENTS) -> "EmbeddingReference":
         """parts: (n, D) embeddings of some reference parts; lot_means: (m, D)."""
         k = min(components, parts.shape[1], len(parts) - 1)
-        _, _, rows = np.linalg.svd(parts - parts.mean(0), full_matrices=False)
-        axes = rows[:k].T
+        centred = parts - parts.mean(0)
+        _, vectors = np.linalg.eigh(centred.T @ centred)  # ascending
+        axes = vectors[:, ::-1][:, :k]
         # The sign of a component is arbitrary; fix it, so that the same reference gives the same axes everywhere.
         axes = axes * np.where(axes[np.abs(axes).argmax(0), np.arange(k)] < 0, -1.0, 1.0)
         return cls(axes, LotReference.of(lot_means @ axes))

@@ -8,7 +8,7 @@ Doob's inequality). A grid of bets is averaged: the mean of e-detectors is an e-
 Why the products of recent windows are kept apart: a label belongs to the window of its part. Multiplied into S when it
 arrives, a late label would also count for windows that began after its part; which labels are late depends on the truth
 (defects need a second look), and then the bound would not hold. Kept apart, the value depends on the set of
-labels only, not on their order, and a correction can be divided out again.
+labels only, not on their order, and a window's product can be replaced when a label was corrected.
 Price of waiting: while a window's labels are incomplete its product is that of the ones that are there. The bound then
 assumes that accepted defects do not come in before the rejected ones of the same window; the second look makes it so.
 """
@@ -38,13 +38,11 @@ class WindowedEvidence:
 
     >>> evidence = WindowedEvidence((2,))
     >>> evidence.start("monday")
-    >>> evidence.add("monday", np.log([4.0, 2.0]))
-    True
+    >>> evidence.put("monday", np.log([4.0, 2.0]))
     >>> evidence.start("tuesday")
     >>> round(math.exp(evidence.log_value()), 3)  # mean of 4 + 1 and 2 + 1
     4.0
-    >>> evidence.add("monday", np.log([2.0, 2.0]))  # a late label does not touch the 1 of tuesday
-    True
+    >>> evidence.put("monday", np.log([8.0, 4.0]))  # a late label of monday does not touch the 1 of tuesday
     >>> round(math.exp(evidence.log_value()), 3)
     7.0
     """
@@ -63,12 +61,15 @@ class WindowedEvidence:
             oldest = next(iter(self._open))
             self._closed = np.logaddexp(self._closed, 0) + self._open.pop(oldest)
 
-    def add(self, window: str, log_factor: Floats) -> bool:
-        """Multiply one label's factors (broadcast to the grid) into its window; False when the window is no longer open."""
-        if window not in self._open:
-            return False
-        self._open[window] = self._open[window] + log_factor
-        return True
+    def put(self, window: str, log_product: Floats) -> None:
+        """The product of all of a window's factors so far (broadcast to the grid); ignored when the window is closed."""
+        if window in self._open:
+            self._open[window] = np.broadcast_to(log_product, self._closed.shape).copy()
+
+    @property
+    def windows(self) -> list[str]:
+        """Windows whose labels still count, oldest first."""
+        return list(self._open)
 
     def log_value(self) -> float:
         """log of the mean of S over the grid: what is compared with the threshold."""
@@ -100,6 +101,11 @@ class WindowedEvidence:
 def log_threshold(horizon: float, streams: int, alpha: float) -> float:
     """log(H M / alpha): H windows (or parts, or lots) started in the horizon, M streams watched."""
     return math.log(horizon * streams / alpha)
+
+
+def as_number(log_value: float) -> float:
+    """An e-value that JSON can carry."""
+    return math.exp(min(log_value, 600.0))
 
 
 def _numbers(values: Floats) -> list[Json]:

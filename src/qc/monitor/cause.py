@@ -1,0 +1,112 @@
+"""Why did it move? One cause with its evidence, and for every other cause what speaks for or against it.
+
+Looked at in this order; the first that fits is named:
+
+    camera fault      the camera could not deliver a share of the latest parts
+    environment       picture quality moved (light, focus, noise, colour)
+    new appearance    the accepted parts look different to the model, picture quality does not
+    process change    labels find more defects, or only the highest scores became more frequent, and labels do not say that DR fell
+    model decay       labels say so (DR, FPR), or the decisions moved, while pictures and parts did not move
+    unknown           none of these, or the inputs are not watched yet
+
+The order is that of explanations: a darker picture also moves scores, embeddings and reject rate; a new variant does not
+move the brightness. A hint by rules, measured in docs/monitoring.md, not a proof.
+"""
+
+from dataclasses import dataclass
+
+from qc.domain.alarm import Cause
+
+FAULTY_SHARE = 0.02
+"""Camera faults among the latest parts that count as the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is known when the question is asked. *_moved: see ``InputWatch.moved``; *_text: a sentence with the numbers."""
+
+    watched: bool
+    faulty_share: float = 0.0
+    quality_moved: bool = False
+    quality_text: str = ""
+    embedding_moved: bool = False
+    score_moved: bool = False
+    score_text: str = ""
+    only_high_scores: bool = False
+    """The shares of high scores rose while the typical score stayed."""
+    reject_rate_moved: bool = False
+    prevalence_moved: bool = False
+    detection_fell: bool = False
+    false_positives_rose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    cause: Cause
+    evidence: tuple[tuple[str, str], ...]
+    """(cause, sentence) pairs in the order above."""
+
+
+def diagnose(found: Findings) -> Diagnosis:
+    """Name the cause."""
+    evidence = _evidence(found)
+    return Diagnosis(_cause(found), tuple((cause.value, text) for cause, text in evidence))
+
+
+def _cause(found: Findings) -> Cause:
+    labels_say_so = found.detection_fell or found.false_positives_rose
+    more_defects = found.prevalence_moved or (found.only_high_scores and not found.false_positives_rose)
+    rules = (
+        (found.faulty_share >= FAULTY_SHARE, Cause.CAMERA_FAULT),
+        (not found.watched and not labels_say_so, Cause.UNKNOWN),
+        (found.quality_moved, Cause.ENVIRONMENT),
+        (found.embedding_moved, Cause.NEW_APPEARANCE),
+        (more_defects and not found.detection_fell, Cause.PROCESS_CHANGE),
+        (found.watched and labels_say_so, Cause.MODEL_DECAY),
+        (found.reject_rate_moved or (found.score_moved and not found.only_high_scores), Cause.MODEL_DECAY),
+    )
+    return next((cause for applies, cause in rules if applies), Cause.UNKNOWN)
+
+
+def _evidence(found: Findings) -> list[tuple[Cause, str]]:
+    if found.faulty_share > 0:
+        camera = f"{100 * found.faulty_share:.1f} % of the latest parts had a camera fault"
+    else:
+        camera = "the camera delivered every one of the latest parts"
+    if not found.watched:
+        learning = "the reference of normal parts is still being collected"
+        return [(Cause.CAMERA_FAULT, camera), (Cause.ENVIRONMENT, learning), *_labels(found)]
+    return [
+        (Cause.CAMERA_FAULT, camera),
+        (
+            Cause.ENVIRONMENT,
+            found.quality_text or ("picture quality moved" if found.quality_moved else "picture quality did not move"),
+        ),
+        (
+            Cause.NEW_APPEARANCE,
+            "accepted parts look different to the model"
+            if found.embedding_moved
+            else "accepted parts look as before to the model",
+        ),
+        *_labels(found),
+    ]
+
+
+def _labels(found: Findings) -> list[tuple[Cause, str]]:
+    process = (
+        "labels find more defective parts than the bound" if found.prevalence_moved else "labels do not find more defective parts"
+    )
+    if found.only_high_scores:
+        process += "; high scores became more frequent while the typical score stayed"
+    said = [
+        text
+        for moved, text in (
+            (found.detection_fell, "labels say that defects are missed"),
+            (found.false_positives_rose, "labels say that good parts are rejected"),
+            (found.reject_rate_moved, "the reject rate rose"),
+            (found.score_moved, found.score_text or "the scores moved"),
+        )
+        if moved
+    ]
+    decay = "; ".join(said) if said else "neither labels nor decisions nor scores say so"
+    return [(Cause.PROCESS_CHANGE, process), (Cause.MODEL_DECAY, decay)]

@@ -1,0 +1,87 @@
+"""From detectors to words: what moved in a variant, and which parts show it best."""
+
+import math
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qc.monitor.cause import Findings
+from qc.monitor.input_watch import EMBEDDING, QUALITY, REJECT_RATE, SCORE, InputWatch
+from qc.monitor.label_watch import DETECTION, FALSE_POSITIVE, PREVALENCE, LabelWatch
+from qc.monitor.reference import QUALITY_FEATURES, SCORE_FEATURES
+
+Floats: TypeAlias = NDArray[np.float64]
+
+SUSPICIOUS = math.log(20.0)
+"""Label evidence that counts when a cause is sought, beyond log of the windows seen; far below an alarm."""
+
+_WORDS = {
+    DETECTION: "the detection rate is below its floor",
+    FALSE_POSITIVE: "the false-positive rate is above its ceiling",
+    PREVALENCE: "more parts are defective than the bound",
+    SCORE: "the scores have moved",
+    QUALITY: "the picture quality has moved",
+    EMBEDDING: "the parts look different",
+    REJECT_RATE: "the reject rate has risen",
+}
+
+
+def findings_of(
+    watches: Mapping[str, InputWatch], labels: LabelWatch, *, faulty_share: float, label_threshold: float
+) -> Findings:
+    """watches: by camera, of one variant. label_threshold: log of the alarm threshold of the label streams."""
+    learned = [watch for watch in watches.values() if watch.reference is not None]
+    latest = [lot for watch in learned if (lot := watch.latest()) is not None]
+    score_z, quality_z = _farthest([lot.score_z for lot in latest]), _farthest([lot.quality_z for lot in latest])
+    score_moved, quality_moved = (any(watch.moved(what) for watch in learned) for what in (SCORE, QUALITY))
+    suspicion = SUSPICIOUS + math.log(max(labels.windows, 1))
+    return Findings(
+        watched=bool(learned),
+        faulty_share=faulty_share,
+        quality_moved=quality_moved,
+        quality_text=_feature_text(QUALITY_FEATURES, quality_z) if quality_moved else "",
+        embedding_moved=any(watch.moved(EMBEDDING) for watch in learned),
+        score_moved=score_moved,
+        score_text=_feature_text(SCORE_FEATURES, score_z) if score_moved else "",
+        only_high_scores=score_moved and abs(score_z[2]) < 2 <= max(score_z[3], score_z[4]),
+        reject_rate_moved=any(watch.moved(REJECT_RATE) for watch in learned),
+        prevalence_moved=labels.log_value(PREVALENCE) >= suspicion,
+        detection_fell=labels.log_value(DETECTION) >= label_threshold,
+        false_positives_rose=labels.log_value(FALSE_POSITIVE) >= label_threshold,
+    )
+
+
+def message(quantity: str, name: str, log_value: float, log_threshold: float) -> str:
+    """One sentence for people."""
+    evidence, bar = log_value / math.log(10), log_threshold / math.log(10)
+    return f"{name}: {_WORDS[quantity]} (evidence 10^{evidence:.1f}, alarm from 10^{bar:.1f})"
+
+
+def telling_parts(quantity: str, watch: InputWatch) -> list[str]:
+    """Event ids of the latest parts that show the move best, most telling first."""
+    lot = watch.latest(fewest=2) if quantity == REJECT_RATE else watch.latest()
+    if lot is None:
+        return []
+    data = lot.data
+    if quantity == REJECT_RATE:
+        rejects = np.flatnonzero(data.rejected)
+        return [data.event_ids[int(i)] for i in rejects[np.argsort(-data.scores[rejects], kind="stable")]]
+    if quantity == EMBEDDING:
+        return [data.event_ids[data.sketched[int(i)]] for i in np.argsort(-lot.projection, kind="stable")]
+    values, z = (data.scores[:, None], lot.score_z[:1]) if quantity == SCORE else (data.quality, lot.quality_z)
+    if not len(values):
+        return []
+    far = int(np.abs(z).argmax())
+    return [data.event_ids[int(i)] for i in np.argsort(-np.sign(z[far]) * values[:, far], kind="stable")]
+
+
+def _farthest(candidates: list[Floats]) -> Floats:
+    """The camera whose features are farthest off."""
+    return max(candidates, key=lambda z: float(np.abs(z).max()), default=np.zeros(5))
+
+
+def _feature_text(names: tuple[str, ...], z: Floats) -> str:
+    far = int(np.abs(z).argmax())
+    return f"{names[far]} {'rose' if z[far] > 0 else 'fell'} by {abs(z[far]):.1f} lot-to-lot standard deviations"
