@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 import structlog
 
+from qc.decide.halt import LEVELS
+from qc.domain.alarm import Action, Alarm, AlarmState
 from qc.domain.errors import CommandError, LabelError, PublishError, StoreError, UnknownPart
 from qc.domain.ports import AlarmBook, Camera, Clock, Command, CommandHandler, ImageArchive, Publisher, RecordStore
 from qc.domain.record import AuditEntry, Entry, Event, Json
@@ -118,11 +120,27 @@ class Control:
     def _acknowledge(self, command: Command) -> Mapping[str, Json]:
         who = str(command.body.get("operator", command.who))
         alarm = self._ports.alarms.acknowledge(str(command.body["alarm_id"]), who, str(command.body.get("note", "")))
-        if alarm.quantity == LEVEL_ALARM:
+        if alarm.quantity == LEVEL_ALARM or not self._still_asked(self._line.status().level):
             level = self._line.acknowledge_level()
-            self._ports.alarms.clear(alarm.quantity, alarm.slice)
-            self._tell("level_acknowledged", command, f"{level.value} acknowledged by {who}")
+            if alarm.quantity == LEVEL_ALARM:
+                self._ports.alarms.clear(alarm.quantity, alarm.slice)
+            if level is not Action.NONE:
+                self._tell("level_acknowledged", command, f"{level.value} acknowledged by {who}")
         return {"alarm_id": alarm.alarm_id, "state": alarm.state.value}
+
+    def _still_asked(self, level: Action) -> bool:
+        """Whether an alarm that nobody has acknowledged yet asks for this level."""
+        return any(
+            alarm.state is AlarmState.OPEN and LEVELS.index(alarm.action) >= LEVELS.index(level)
+            for alarm in self._ports.alarms.open_alarms()
+        )
+
+    def heed(self, alarm: Alarm) -> None:
+        """An alarm asks for more caution than the line shows: raise the halt policy's level, and say so once."""
+        if self._line.raise_level(alarm.action, alarm.message):
+            what = "halt_requested" if alarm.action is Action.HALT else "level_raised"
+            detail = {"level": alarm.action.value, "alarm_id": alarm.alarm_id, "quantity": alarm.quantity}
+            self.announce(line_event(what, self._ports.name, at=alarm.updated_at, message=alarm.message, detail=detail))
 
     def _snooze(self, command: Command) -> Mapping[str, Json]:
         minutes = command.body["minutes"]

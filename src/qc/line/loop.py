@@ -232,10 +232,14 @@ class Line:
             before, self._halt = self._halt, halt.acknowledge(self._halt)
         return before.level
 
-    def raise_level(self, level: Action, reason: str) -> None:
-        """An alarm elsewhere (rates, drift) asks for more caution; never lowers."""
+    def raise_level(self, level: Action, reason: str) -> bool:
+        """An alarm elsewhere (rates, drift) asks for more caution; never lowers. Returns whether the level rose."""
         with self._halt_lock:
-            self._halt = halt.raise_to(self._halt, level, reason)
+            before, self._halt = self._halt, halt.raise_to(self._halt, level, reason)
+            rose = self._halt is not before
+        if rose and level is Action.HALT and self.setup.recipe.halt.stop_line:
+            self._ports.signal.request_halt(reason)
+        return rose
 
     def healthy(self, patience_s: float = 10.0) -> bool:
         """Whether judge and keep are alive and have looked at their input within patience_s: what the watchdog asks.

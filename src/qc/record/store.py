@@ -14,7 +14,7 @@ With the machine overloaded (load 8) one append takes 4 to 6 ms, and below 60 ms
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -208,6 +208,12 @@ class SqliteRecordStore:
         where = " AND ".join(condition for condition, _ in conditions) or "TRUE"
         values = [value for _, given in conditions for value in given]
         return self._records(f"{_SELECT_RECORD} WHERE {where} ORDER BY i.decided_us DESC, i.seq DESC LIMIT ?", (*values, limit))
+
+    def records_after(self, seq: int, *, page: int = 1000) -> Iterator[InspectionRecord]:
+        """Records with a higher seq, in order; read page by page, so that any number may follow."""
+        while found := self._records(f"{_SELECT_RECORD} WHERE i.seq > ? ORDER BY i.seq LIMIT ?", (seq, page)):
+            yield from found
+            seq = found[-1].seq
 
     def counters(self, since: datetime | None = None) -> Counters:
         """All parts ever (since None), or those decided at or after ``since``; never scans the records."""

@@ -254,6 +254,8 @@ class SamplingLineSettings(Section):
     ]
     ticket_hours: Positive = 72.0
     """A label request expires after this many hours; until then its image is kept."""
+    defect_types: list[Annotated[str, Field(min_length=1, max_length=60)]] = []
+    """Allowed defect types of a label; empty: any text."""
 
     @field_validator("timezone")
     @classmethod
@@ -263,6 +265,18 @@ class SamplingLineSettings(Section):
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(f"{name!r} is no IANA time zone such as Europe/Berlin") from None
         return name
+
+
+class MonitoringSettings(Section):
+    """What the alarms hold the line against: a contract's floor or a lower confidence bound, never a baseline's point estimate."""
+
+    enabled: bool = True
+    detection_floor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.90
+    """Evidence that the detection rate fell below this raises an alarm."""
+    false_positive_ceiling: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.10
+    """Evidence that the false-positive rate rose above this raises an alarm."""
+    prevalence_ceiling: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
+    """Evidence that more parts than this are really defective raises an alarm (a process change, not the model)."""
 
 
 class LoggingSettings(Section):
@@ -284,6 +298,7 @@ class LineSettings(Section):
     mqtt: MqttSettings = MqttSettings()
     http: HttpSettings = HttpSettings()
     sampling: SamplingLineSettings = SamplingLineSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     logging: LoggingSettings = LoggingSettings()
 
     @field_validator("cameras")

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import structlog
 
 from qc.control import LEVEL_ALARM, Control, ControlPorts
 from qc.decide.halt import HaltState
-from qc.domain.alarm import Action, Alarm, Cause
+from qc.domain.alarm import Action, Alarm, AlarmState, Cause
 from qc.domain.clock import SystemClock
 from qc.domain.errors import CommandError, ConfigError, StoreError
 from qc.domain.ports import Camera, Clock, Command, Inspector, Observer, Publisher
@@ -16,11 +15,9 @@ from qc.domain.recipe import Recipe
 from qc.domain.record import Entry, InspectionRecord, Json, OutboxRow
 from qc.inspection.heatmap import encode_map
 from qc.inspection.session import Runtime, load_inspector
-from qc.label.sampler import Sampler
-from qc.label.windows import Shifts
 from qc.line import Line, LinePorts, Setup
 from qc.line.latest import LatestParts
-from qc.line.ports import NoSignal, no_ticket
+from qc.line.ports import NoSignal
 from qc.line.shelf import Shelf
 from qc.monitor.alarm_book import StoredAlarmBook
 from qc.monitor.not_inspected import NotInspectedAlarms
@@ -39,6 +36,7 @@ from qc.settings import LineSettings
 from qc.wiring.broker import build_publisher
 from qc.wiring.cameras import build_camera
 from qc.wiring.telemetry import Telemetry
+from qc.wiring.truth import TruthStreet
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +53,7 @@ class Edge:
     database: Database
     store: SqliteRecordStore
     truth: SqliteTruthStore
+    street: TruthStreet
     archive: DiskImageArchive
     alarms: StoredAlarmBook
     cameras: Sequence[Camera]
@@ -66,6 +65,7 @@ class Edge:
     telemetry: Telemetry
 
     def start(self) -> None:
+        self.street.restore()
         self.publisher.start()
         self.line.start()
         self.telemetry.start()
@@ -76,6 +76,7 @@ class Edge:
         self.line.stop()
         self.announce("stopped")
         self.telemetry.close()
+        self.street.upkeep()
         self.publisher.close()
         self.archive.close()
         self.store.close()
@@ -89,9 +90,14 @@ class Edge:
 
 
 class _Handler:
-    """Breaks the circle publisher -> control -> publisher: the publisher gets this, control is put in afterwards."""
+    """Breaks the circles around control: publisher and alarm book get this, control is put in afterwards."""
 
     control: Control | None = None
+
+    def listen(self, alarm: Alarm) -> None:
+        """The halt policy listens to the alarms."""
+        if self.control is not None:
+            self.control.heed(alarm)
 
     def __call__(self, command: Command) -> Mapping[str, Json]:
         if self.control is None:
@@ -117,11 +123,14 @@ def build_edge(
     store = _store(settings, database)
     truth, state = SqliteTruthStore(database), LineState(database)
     shelf = Shelf(recipes, _Loader(settings))
+    alarm_store = SqliteAlarmStore(database)
     handler = _Handler()
 
     def tell_alarm(alarm: Alarm) -> None:
         store.append([Entry(alarm_event(alarm, name))])
         publisher.wake()
+        if alarm.state is AlarmState.OPEN and alarm.quantity != LEVEL_ALARM:
+            handler.listen(alarm)
 
     def on_dead_letter(row: OutboxRow, reason: str) -> None:
         message = f"the broker refused an event of kind {row.kind.value}: {reason}; see docs/operations.md, dead letters"
@@ -135,11 +144,21 @@ def build_edge(
         )
 
     publisher = build_publisher(settings.mqtt, store, name, handler=handler, on_dead_letter=on_dead_letter)
-    alarms = StoredAlarmBook(SqliteAlarmStore(database), clock, tell_alarm)
+    alarms = StoredAlarmBook(alarm_store, clock, tell_alarm)
     archive = _archive(settings, database, alarms)
     cameras = cameras or [build_camera(camera, store, clock) for camera in settings.cameras]
-    shifts = Shifts([(shift.name, shift.start) for shift in settings.sampling.shifts], settings.sampling.timezone)
-    sampler = Sampler(truth, clock, recipes.values(), lifetime=timedelta(hours=settings.sampling.ticket_hours))
+    street = TruthStreet(
+        settings,
+        recipes,
+        name=name,
+        store=store,
+        truth=truth,
+        archive=archive,
+        alarms=alarms,
+        alarm_store=alarm_store,
+        clock=clock,
+        wake=publisher.wake,
+    )
     latest = LatestParts()
     line = Line(
         LinePorts(
@@ -150,10 +169,11 @@ def build_edge(
             publisher=publisher,
             signal=NoSignal(),
             clock=clock,
-            shift_of=lambda at: shifts.window_of(at).name,
-            ticket_for=sampler.ticket_for if settings.sampling.enabled else no_ticket,
+            shift_of=street.shift_of,
+            ticket_for=street.ticket_for,
+            challenge_of=street.challenge_of,
             level_raised=level_raised,
-            observers=[NotInspectedAlarms(alarms), latest, *observers],
+            observers=[NotInspectedAlarms(alarms), street, latest, *observers],
         ),
         _first_setup(settings, shelf, state),
         choose=shelf.by_part_id,
@@ -171,7 +191,7 @@ def build_edge(
         latest=latest,
         remember=lambda variant: state.put(ACTIVE_VARIANT, variant),
     )
-    handler.control = control = Control(line, shelf, ports)
+    handler.control = control = Control(line, shelf, ports, extra=street.commands())
     telemetry = Telemetry(
         line,
         publisher,
@@ -179,7 +199,7 @@ def build_edge(
         alarms=alarms.open_alarms,
         variants=shelf.variants(),
         images_dropped=lambda: archive.status().dropped_queue + archive.status().dropped_disk,
-        upkeep=[store.maintain],
+        upkeep=[store.maintain, street.upkeep],
     )
     return Edge(
         name=name,
@@ -187,6 +207,7 @@ def build_edge(
         database=database,
         store=store,
         truth=truth,
+        street=street,
         archive=archive,
         alarms=alarms,
         cameras=cameras,

@@ -310,3 +310,12 @@ def test_a_bug_in_a_model_or_an_observer_costs_one_part_its_verdict_and_not_the_
     records = rig([grey(99)] * 5, BuggyInspector(), observers=[BuggyObserver()]).run()
     assert [record.verdict.reason for record in records] == [Reason.MODEL_ERROR] * 5
     assert "oops" in records[0].verdict.detail
+
+
+def test_an_alarm_elsewhere_raises_the_level_and_never_lowers_it() -> None:
+    rig_ = rig([grey(99)])
+    assert rig_.line.raise_level(Action.REVIEW_ALL, "detection rate fell")
+    assert not rig_.line.raise_level(Action.ADVISE, "something milder")
+    assert rig_.line.status().level is Action.REVIEW_ALL
+    records = rig_.run()
+    assert records[0].verdict.reason is Reason.REVIEW_ALL

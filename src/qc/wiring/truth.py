@@ -1,0 +1,191 @@
+"""The truth street of one edge, joined: who gets labelled, what people said, challenge parts, and the monitor over it all."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from qc.domain.errors import CommandError, UnknownPart
+from qc.domain.frame import Shot
+from qc.domain.inspection import Inspection
+from qc.domain.ports import AlarmBook, AlarmStore, Clock, Command, CommandHandler
+from qc.domain.recipe import Recipe
+from qc.domain.record import Entry, InspectionRecord, Json
+from qc.domain.truth import Answer, SampleTicket
+from qc.label.challenge import ChallengeRegister
+from qc.label.intake import Accepted, LabelIntake
+from qc.label.known import KnownParts
+from qc.label.plan import SamplingPlan
+from qc.label.queue import LabelQueue
+from qc.label.sampler import Sampler
+from qc.label.windows import Shifts
+from qc.monitor.label_watch import RateBounds
+from qc.monitor.replay import replay
+from qc.monitor.watch import Monitor, MonitorSettings
+from qc.publish.events import label_request_event
+from qc.publish.topics import EdgeName
+from qc.record.archive import DiskImageArchive
+from qc.record.store import SqliteRecordStore
+from qc.record.truth_store import SqliteTruthStore
+from qc.settings.line import LineSettings
+
+log = structlog.get_logger(__name__)
+
+_STATE = "monitor"
+_PAGE = 5000
+
+
+class TruthStreet:
+    """An observer of the line, and the one door for labels and challenge parts (MQTT, HTTP and CLI alike)."""
+
+    def __init__(
+        self,
+        settings: LineSettings,
+        recipes: Mapping[str, Recipe],
+        *,
+        name: EdgeName,
+        store: SqliteRecordStore,
+        truth: SqliteTruthStore,
+        archive: DiskImageArchive,
+        alarms: AlarmBook,
+        alarm_store: AlarmStore,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        """wake: new events wait for the publisher."""
+        sampling, monitoring = settings.sampling, settings.monitoring
+        self.shifts = Shifts([(shift.name, shift.start) for shift in sampling.shifts], sampling.timezone)
+        lifetime = timedelta(hours=sampling.ticket_hours)
+        self.sampler = Sampler(truth, clock, recipes.values(), lifetime=lifetime)
+        self.register = ChallengeRegister(truth, clock)
+        self.intake = LabelIntake(
+            truth, clock, defect_types=sampling.defect_types, known=KnownParts(truth, _HasPicture(archive), lifetime=lifetime)
+        )
+        self.queue = LabelQueue(truth, clock)
+        bounds = RateBounds(monitoring.detection_floor, monitoring.false_positive_ceiling, monitoring.prevalence_ceiling)
+        self.monitor = Monitor(alarms, MonitorSettings(default_bounds=bounds, slices=max(1, len(recipes))), self._plan_of)
+        self._enabled = sampling.enabled
+        self._monitoring = monitoring.enabled
+        self._name, self._store, self._truth, self._clock = name, store, truth, clock
+        self._alarm_store, self._wake = alarm_store, wake
+        self._saved_at_lot = 0
+        self._labels_since_save = 0
+        self._lock = threading.Lock()
+
+    # --- what the line asks once per part -----------------------------------------------------------------
+
+    def shift_of(self, at: datetime) -> str:
+        return self.shifts.window_of(at).name
+
+    def ticket_for(self, record: InspectionRecord) -> SampleTicket | None:
+        return self.sampler.ticket_for(record) if self._enabled else None
+
+    def challenge_of(self, shot: Shot) -> str | None:
+        return self.register.recognise(shot.part_id, shot.camera_id)
+
+    def inspected(self, record: InspectionRecord, shot: Shot, inspection: Inspection | None) -> None:
+        if record.challenge_id is not None:
+            challenge = self.register.passed(record)
+            if challenge is not None and self._monitoring:
+                self.monitor.on_pass(record.variant, challenge)
+        elif self._monitoring:
+            self.monitor.inspected(record, shot, inspection)
+
+    # --- labels and challenge parts -----------------------------------------------------------------------
+
+    def commands(self) -> dict[str, CommandHandler]:
+        """The commands that this street serves."""
+        return {"label": self._label, "challenge": self._challenge}
+
+    def submit_label(self, fields: Mapping[str, object]) -> Accepted:
+        """Check and store one label; further looks that it makes necessary are asked for. Raises LabelError."""
+        accepted = self.intake.submit(fields)
+        if not accepted.repeated:
+            self._ask(accepted.tickets)
+            self._tell_monitor(accepted)
+        return accepted
+
+    def _label(self, command: Command) -> Mapping[str, Json]:
+        accepted = self.submit_label(dict(command.body))
+        return {"label_id": accepted.label.label_id, "repeated": accepted.repeated, "further_looks": len(accepted.tickets)}
+
+    def _challenge(self, command: Command) -> Mapping[str, Json]:
+        challenge_id, part_id = str(command.body["challenge_id"]), command.body.get("part_id")
+        try:
+            part = self.register.part(challenge_id)
+        except UnknownPart as error:
+            raise CommandError("unknown_challenge", str(error)) from error
+        self.register.announce(challenge_id, part_id=None if part_id is None else str(part_id))
+        return {"challenge_id": challenge_id, "defect_type": part.defect_type, "severity": part.severity}
+
+    def _ask(self, tickets: Sequence[SampleTicket]) -> None:
+        """Have further looks labelled: their requests look like any other."""
+        entries = []
+        for ticket in tickets:
+            record = self._store.by_event(ticket.event_id)
+            if record.image_ref is not None:
+                request = label_request_event(
+                    ticket, self._name, image_ref=record.image_ref, camera_id=record.camera_id, variant=record.variant
+                )
+                entries.append(Entry(request))
+        if entries:
+            self._store.append(entries)
+            self._wake()
+
+    def _tell_monitor(self, accepted: Accepted) -> None:
+        ticket = self._truth.ticket(accepted.label.ticket_id)
+        variant = self._store.by_event(ticket.event_id).variant
+        if self._monitoring:
+            self.monitor.on_answer(variant, Answer(ticket, accepted.label))
+        with self._lock:
+            self._labels_since_save += 1
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Take up the monitor where the last process left it, then feed it what it missed."""
+        if not self._monitoring:
+            return
+        state = self._alarm_store.get_state(_STATE)
+        if isinstance(state, dict):
+            self.monitor.restore(state)
+        since = self._clock.now() - timedelta(days=7)
+        variants: dict[str, str] = {}
+
+        def variant_of(event_id: str) -> str:
+            if event_id not in variants:
+                variants[event_id] = self._store.by_event(event_id).variant
+            return variants[event_id]
+
+        answers = [(variant_of(answer.ticket.event_id), answer) for answer in self._truth.answers(since=since)]
+        passes = [(variant_of(one.event_id), one) for one in self._truth.passes(since=since)]
+        replay(self.monitor, self._store.records_after(self.monitor.resume_after, page=_PAGE), answers, passes)
+        self._saved_at_lot = self.monitor.lots
+
+    def upkeep(self) -> None:
+        """Save the monitor's state when it has grown; read the challenge register again (the CLI may have changed it)."""
+        with self._lock:
+            labels, self._labels_since_save = self._labels_since_save, 0
+        if self._monitoring and (labels or self.monitor.lots != self._saved_at_lot):
+            self._saved_at_lot = self.monitor.lots
+            self._alarm_store.put_state(_STATE, self.monitor.state(), self._clock.now())
+        self.register.reload()
+
+    def _plan_of(self, variant: str, recipe_version: str, window: str) -> SamplingPlan | None:
+        plan = self._truth.plan(variant, recipe_version, window)
+        return None if plan is None else SamplingPlan.from_json(plan.body)
+
+
+class _HasPicture:
+    """Whether the picture of an event is still in the archive."""
+
+    def __init__(self, archive: DiskImageArchive) -> None:
+        self._archive = archive
+
+    def __call__(self, event_id: str) -> bool:
+        try:
+            self._archive.load(event_id)
+        except UnknownPart:
+            return False
+        return True
