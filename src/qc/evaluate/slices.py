@@ -6,8 +6,10 @@ type is a column of the truth instead: its DR counts the defects of one type amo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qc.domain.errors import EvaluationError
 from qc.domain.truth import Rate
@@ -24,7 +26,7 @@ class Parts:
     reviewed: the verdict was REVIEW.
     """
 
-    columns: Mapping[str, Ints]
+    columns: Mapping[str, NDArray[np.integer[Any]]]
     levels: Mapping[str, tuple[str, ...]]
     stratum: Ints
     reviewed: Bools
