@@ -2,13 +2,14 @@
 
 Industrial pictures of one product are all alike, so a plain perceptual hash finds copies everywhere. Here a picture is
 compared by how it *differs from the typical picture of its variant*: a grey 32 x 32 thumbnail, standardised, minus the
-variant's mean thumbnail. Its hash bits are the lowest DCT coefficients (Zauner 2010, pHash) compared with the variant's
-*median* of each coefficient, so that every bit is balanced however alike the parts are.
+variant's mean thumbnail. Its 64 hash bits are the signs of random projections of that difference (Charikar,
+Similarity estimation techniques from rounding algorithms, STOC 2002): two pictures with correlation r differ in a share
+arccos(r) / pi of the bits, 4 of 64 at r = .98 and 32 at r = 0.
 
-Candidates (Hamming distance <= 6 of 64 bits) come from a multi-index hash (Norouzi, Punjani, Fleet 2012): six wrong bits
-leave two of eight bytes untouched, so that 28 tables keyed by two bytes miss none. Buckets are bounded, so the search
-grows almost linearly. A candidate is confirmed by correlation and must stand out: the distance 1 - r inside a group of
-copies is at least four times smaller than to the nearest other picture. Measured: see docs/datasets.md.
+Candidates (Hamming distance <= 6) come from a multi-index hash (Norouzi, Punjani, Fleet, CVPR 2012): six wrong bits leave
+two of eight bytes untouched, so that 28 tables keyed by two bytes miss none. Buckets are bounded, so the search grows
+almost linearly. A candidate is confirmed by its correlation and must stand out: the distance 1 - r inside a group of copies
+is at least four times smaller than to the nearest other picture. What it finds and misses is measured in docs/datasets.md.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,8 @@ LARGEST_DIAMETER: Final = 0.04
 """Largest 1 - r between any two of a group: a chain of parts, each like the next, is not a group of copies."""
 BUCKET_LIMIT: Final = 400
 WINDOW: Final = 50
+EDGES_KEPT: Final = 16
+MOST_WAITING: Final = 2_000_000
 MEAN_PRIOR: Final = 10
 """Pictures by which a variant's mean is shrunk, so that the mean of three pictures does not hide what they share."""
 
@@ -95,23 +98,63 @@ def _near_groups(thumbs: NDArray[np.uint8]) -> tuple[list[CopyGroup], int]:
     plain -= plain.mean((1, 2), keepdims=True)
     spread = plain.std((1, 2), keepdims=True)
     plain /= spread + 2.0  # A nearly even picture must not become pure noise.
-    codes = perceptual_hashes(plain)
     plain -= plain.mean(0) * (len(plain) / (len(plain) + MEAN_PRIOR))
     flat = plain.reshape(len(plain), -1)
     flat -= flat.mean(1, keepdims=True)
     flat /= np.linalg.norm(flat, axis=1, keepdims=True) + 1e-6
-    edges: dict[tuple[int, int], float] = {}
+    edges = _Edges(len(flat))
     crowded = 0
-    for left, right, full in _candidates(codes):
+    # Even pictures (spread about one grey level) carry no content by which a copy could be known.
+    even = spread.ravel() < 1.5
+    for left, right, full in _candidates(_hashes(flat)):
         crowded += full
         distance = 1.0 - np.einsum("ij,ij->i", flat[left], flat[right])
-        close = distance < SEARCH_DISTANCE
-        edges.update(zip(zip(left[close].tolist(), right[close].tolist(), strict=True), distance[close].tolist(), strict=True))
-    # Even pictures (spread about one grey level) carry no content by which a copy could be known.
-    even = set(np.flatnonzero(spread.ravel() < 1.5).tolist())
-    ranked = sorted((d, i, j) for (i, j), d in edges.items() if i not in even and j not in even)
-    groups = [g for g in _standing_out(ranked) if _diameter(flat[list(g.members)]) <= LARGEST_DIAMETER]
-    return groups, crowded
+        close = (distance < SEARCH_DISTANCE) & ~even[left] & ~even[right]
+        edges.add(left[close], right[close], distance[close])
+    groups = [g for g in _standing_out(edges.ascending()) if _diameter(flat[list(g.members)]) <= LARGEST_DIAMETER]
+    return _outermost(groups), crowded
+
+
+class _Edges:
+    """Close pairs, bounded to the nearest few of each picture: where everything is alike there are millions."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._keys = np.zeros(0, dtype=np.int64)
+        self._distances = np.zeros(0, dtype=np.float32)
+        self._new: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
+        self._waiting = 0
+
+    def add(self, left: NDArray[np.int64], right: NDArray[np.int64], distance: NDArray[np.float32]) -> None:
+        if len(left):
+            self._new.append((left * self._n + right, distance))
+            self._waiting += len(left)
+        if self._waiting > MOST_WAITING:
+            self._settle()
+
+    def ascending(self) -> list[tuple[float, int, int]]:
+        """(distance, left, right), nearest first."""
+        self._settle()
+        order = np.lexsort((self._keys, self._distances))
+        keys = self._keys[order]
+        left, right = keys // self._n, keys % self._n
+        return list(zip(self._distances[order].tolist(), left.tolist(), right.tolist(), strict=True))
+
+    def _settle(self) -> None:
+        keys = np.concatenate([self._keys, *(k for k, _ in self._new)])
+        distances = np.concatenate([self._distances, *(d for _, d in self._new)])
+        near = _rank(keys // self._n, distances) < EDGES_KEPT
+        near |= _rank(keys % self._n, distances) < EDGES_KEPT
+        self._keys, self._distances, self._new, self._waiting = keys[near], distances[near], [], 0
+
+
+def _rank(owner: NDArray[np.int64], distances: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(m,) place of each edge among the edges of its owner, nearest first."""
+    order = np.lexsort((distances, owner))
+    starts = np.flatnonzero(np.r_[True, np.diff(owner[order]) != 0]) if len(owner) else np.zeros(0, dtype=np.int64)
+    rank = np.empty(len(owner), dtype=np.int64)
+    rank[order] = np.arange(len(owner)) - np.repeat(starts, np.diff(np.r_[starts, len(owner)]))
+    return rank
 
 
 def _diameter(vectors: NDArray[np.float32]) -> float:
@@ -119,16 +162,14 @@ def _diameter(vectors: NDArray[np.float32]) -> float:
     return 1.0 - float((vectors[:500] @ vectors.T).min())
 
 
-def perceptual_hashes(plain: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(n, 8) uint8: 64 bits, each the sign of one low DCT coefficient around its median; plain: (n, 32, 32) float32."""
-    order = sorted(((r, c) for r in range(11) for c in range(11) if r + c), key=lambda rc: (sum(rc), rc))[:64]
-    rows, columns = np.array(order).T
-    coefficients = np.stack([cv2.dct(picture)[rows, columns] for picture in plain])
-    return np.packbits(coefficients > np.median(coefficients, axis=0), axis=1)
+def _hashes(flat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(n, 8) uint8: 64 bits of each row of flat, (n, 1024) float32."""
+    directions = np.random.default_rng(0).normal(size=(flat.shape[1], 64)).astype(np.float32)
+    return np.packbits(flat @ directions > 0.0, axis=1)
 
 
 def _candidates(codes: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
-    """(left, right, crowded buckets) with left < right, in blocks; a pair may come more than once."""
+    """(left, right, crowded buckets) with left < right, in blocks; each pair once."""
     words = codes.view(np.uint64).ravel()
     for one, two in combinations(range(8), 2):
         keys = codes[:, one].astype(np.int64) << 8 | codes[:, two]
@@ -145,7 +186,10 @@ def _candidates(codes: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.int64], N
             position = position[(reaches[position] >= offset) & (position + offset < ends[position])]
             a, b = order[position], order[position + offset]
             near = np.bitwise_count(words[a] ^ words[b]) <= HASH_RADIUS
-            yield np.minimum(a[near], b[near]), np.maximum(a[near], b[near]), crowded
+            a, b = a[near], b[near]
+            # Only the table of its first two equal bytes speaks for a pair; else look-alikes would come 28 times.
+            first = (codes[a, :two] == codes[b, :two]).sum(1) == 1
+            yield np.minimum(a[first], b[first]), np.maximum(a[first], b[first]), crowded
             crowded = 0
 
 
@@ -182,7 +226,7 @@ def _standing_out(edges: Sequence[tuple[float, int, int]]) -> list[CopyGroup]:
         parent[b] = a
     for cluster in list(members):
         close(cluster, SEARCH_DISTANCE)
-    return _outermost(found)
+    return found
 
 
 def _outermost(groups: Sequence[CopyGroup]) -> list[CopyGroup]:
