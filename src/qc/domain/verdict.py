@@ -26,7 +26,6 @@ class Reason(StrEnum):
     DEADLINE_MISSED = "deadline_missed"
     OVERLOAD = "overload"
     """The trigger came while the queue in front of the model was full."""
-    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)

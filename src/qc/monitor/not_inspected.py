@@ -40,9 +40,7 @@ class NotInspectedAlarms:
         if record.verdict.decision is not Decision.NOT_INSPECTED:
             self._good(camera)
             return
-        cause = _CAUSES.get(record.verdict.reason)
-        if cause is None:  # a planned stop is no fault
-            return
+        cause = _CAUSES[record.verdict.reason]
         kind = shot.fault.value if shot.fault is not None else record.verdict.reason.value
         name = f"{camera}/{kind}"
         self._good_in_a_row[camera] = 0

@@ -32,7 +32,7 @@ class RecipeCommand(CommandPayload):
 
 
 class PauseCommand(CommandPayload):
-    """Stop triggering; triggers that still come get NOT_INSPECTED with reason ``paused``."""
+    """A planned stop: cameras make no parts; triggers that still come are refused with code ``paused``."""
 
     reason: Text = ""
 

@@ -67,12 +67,6 @@ def test_a_flickering_camera_keeps_one_alarm_and_a_good_one_clears_it(tmp_path: 
     assert book.open_alarms() == []
 
 
-def test_a_planned_stop_is_no_alarm(tmp_path: Path) -> None:
-    book, observer, _ = rig(tmp_path)
-    observer.inspected(bad(Reason.PAUSED), SHOT, None)
-    assert book.open_alarms() == []
-
-
 def test_alarms_open_before_a_restart_clear_after_it(tmp_path: Path) -> None:
     book, observer, _ = rig(tmp_path)
     observer.inspected(bad(Reason.OVERLOAD), SHOT, None)
