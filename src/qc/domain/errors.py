@@ -7,6 +7,7 @@ QcError
 │   ├── BadImage         this one item cannot be decoded or is unfit; the source goes on
 │   └── EndOfStream      a finite source has nothing more to give
 ├── BundleError          a model bundle is incomplete, altered, unsafe or does not reproduce its golden vectors
+├── ReleaseError         a step of a model's release was refused (registry, gate, canary)
 ├── InspectionError      the model failed on one part
 ├── StoreError           the record store cannot do what was asked
 │   └── UnknownPart      no such part, event or ticket
@@ -65,6 +66,10 @@ class EndOfStream(CameraError):
 
 class BundleError(QcError):
     """A model bundle must not be used; the message says which check failed and what to do."""
+
+
+class ReleaseError(QcError):
+    """A step of a model's release was refused; the running model is untouched. The message says why and what would be right."""
 
 
 class InspectionError(QcError):
