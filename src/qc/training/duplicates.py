@@ -67,7 +67,7 @@ def find_copies(thumbs: NDArray[np.uint8], pixel_hashes: Sequence[bytes], varian
     """Groups of exact copies (equal pixel hash) and near copies (within one variant).
 
     thumbs: (n, 32, 32) uint8 from ``thumbnail``; pixel_hashes: n digests, empty for unreadable pictures, which are left
-    out. Memory: about 5 kB for each picture of the largest variant.
+    out. Memory: about 10 kB for each picture of the largest variant.
     """
     exact = _exact_groups(pixel_hashes)
     near: list[CopyGroup] = []

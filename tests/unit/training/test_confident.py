@@ -8,6 +8,7 @@ import pytest
 from qc.domain.errors import EvaluationError
 from qc.training.checks import confident, robust
 from qc.training.checks.confident import out_of_fold_probabilities, suspects
+from qc.training.checks.embedding import default_embedding
 from qc.training.splits import Folds
 
 
@@ -50,3 +51,14 @@ def test_shapes_and_ranges_are_checked(labels):
 @pytest.mark.parametrize("module", [confident, robust])
 def test_examples_in_the_docs(module):
     assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
+
+
+@pytest.mark.train
+def test_deep_embedding_of_pictures_of_any_size(pictures):
+    embed = default_embedding()
+    assert embed is not None
+    vectors = embed([pictures.part(1), pictures.part(1, size=(200, 200)), pictures.part(1)])
+    assert vectors.dtype == np.float32
+    assert vectors.shape[0] == 3
+    assert np.allclose(vectors[0], vectors[2], atol=1e-4)
+    assert not np.allclose(vectors[0], vectors[1], atol=1e-4)
