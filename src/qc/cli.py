@@ -80,6 +80,45 @@ def demo(
     raise typer.Exit(show(DemoOptions(parts, rate, mqtt_port, http_port, ui, directory)))
 
 
+users_app = typer.Typer(help="Who may log in to an edge's console.", no_args_is_help=True)
+app.add_typer(users_app, name="users")
+UserName = Annotated[str, typer.Argument(help="The user's name.", show_default=False)]
+
+
+@users_app.command("list")
+def users_list(config: Config) -> None:
+    """Show everybody who may log in."""
+    from qc.commands.users import UsersCommand
+
+    raise typer.Exit(UsersCommand(config).list())
+
+
+@users_app.command("add")
+def users_add(
+    config: Config, name: UserName, role: Annotated[str, typer.Option(help="viewer, operator, engineer or admin.")] = "operator"
+) -> None:
+    """Let somebody log in. The first user must be an admin; the password is asked for, or read from standard input."""
+    from qc.commands.users import UsersCommand
+
+    raise typer.Exit(UsersCommand(config).add(name, role))
+
+
+@users_app.command("password")
+def users_password(config: Config, name: UserName) -> None:
+    """Give a user a new password; their sessions end."""
+    from qc.commands.users import UsersCommand
+
+    raise typer.Exit(UsersCommand(config).password(name))
+
+
+@users_app.command("remove")
+def users_remove(config: Config, name: UserName) -> None:
+    """Take a user's access away."""
+    from qc.commands.users import UsersCommand
+
+    raise typer.Exit(UsersCommand(config).remove(name))
+
+
 @app.command("version")
 def show_version() -> None:
     """Print the version."""
