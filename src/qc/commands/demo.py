@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import structlog
 from rich.console import Console
 from rich.live import Live
 
 from qc.commands.demo_cells import Cell, CellFeed, choose_cells
-from qc.commands.demo_view import DemoView, closing_words
+from qc.commands.demo_view import DemoView, closing_words, opening_words
 from qc.commands.embedded_broker import EmbeddedBroker, free_port
 from qc.commands.logs import set_up_logs
 from qc.commands.run import run_edge, serve, stop_on_signals
@@ -54,8 +55,7 @@ def demo(options: DemoOptions) -> int:
     checkout = _checkout()
     with ExitStack() as stack:
         directory = options.directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qc-demo-")))
-        directory.mkdir(parents=True, exist_ok=True)
-        set_up_logs("info", "json", stack.enter_context((directory / "demo.log").open("a", encoding="utf-8")))
+        set_up_logs("info", "json", stack.enter_context(_log_file(directory)))
         broker = stack.enter_context(EmbeddedBroker(options.mqtt_port))
         settings = _settings(checkout, directory, broker.port, free_port(options.http_port))
         mono, poly = choose_cells((options.parts + 1) // 2, options.parts // 2, checkout / "models" / "solar-mono-1")
@@ -76,11 +76,12 @@ def demo(options: DemoOptions) -> int:
         changeover = Changeover(settings, edge.name, feed, stop)
         threading.Thread(target=changeover.after, args=(audience, len(mono)), daemon=True).start()
         if options.ui:
-            view = DemoView(edge, audience, settings, options.parts)
+            view = DemoView(edge, audience, options.parts)
             console = Console()
-            with Live(view.render(), console=console, refresh_per_second=4, transient=False) as live:
-                run_edge(edge, stop, tick=lambda: live.update(view.render()))
-                live.update(view.render())
+            console.print(opening_words(settings, edge.name), soft_wrap=True)
+            with Live(view.render(console.width), console=console, refresh_per_second=4, transient=False) as live:
+                run_edge(edge, stop, tick=lambda: live.update(view.render(console.width)))
+                live.update(view.render(console.width))
         else:
             run_edge(edge, stop)
         listener.close(patience_s=0.2 if stop.is_set() else 3.0)
@@ -187,6 +188,14 @@ class Changeover:
             log.error("changeover_failed", error=str(error))
             self.stop.set()
         self.feed.go_on.set()
+
+
+def _log_file(directory: Path) -> TextIO:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return (directory / "demo.log").open("a", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--directory {directory}: {error.strerror}") from None
 
 
 def _checkout() -> Path:

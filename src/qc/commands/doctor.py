@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from qc.commands.logs import set_up_logs
 from qc.console.server import bind_port
@@ -250,11 +251,20 @@ class _ScratchStore:
         self._folder.cleanup()
 
 
+_MARKS = {Grade.OK: ("ok", "green"), Grade.WARNING: ("warning", "yellow"), Grade.FAILED: ("FAILED", "bold red")}
+
+
 def _show(findings: list[Finding]) -> None:
-    marks = {Grade.OK: "[green]ok[/green]", Grade.WARNING: "[yellow]warning[/yellow]", Grade.FAILED: "[red]FAILED[/red]"}
-    table = Table(show_lines=False)
-    for column in ("", "check", "finding", "what to do"):
-        table.add_column(column)
+    """A finding per block: what was seen, and below it what to do."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
     for finding in findings:
-        table.add_row(marks[finding.grade], finding.check, finding.message, finding.remedy)
-    Console().print(table)
+        grid.add_row(Text(*_MARKS[finding.grade]), Text(finding.check), Text(finding.message))
+        if finding.remedy:
+            grid.add_row("", "", Text(f"→ {finding.remedy}", "cyan"))
+    failed, warnings = (sum(finding.grade is grade for finding in findings) for grade in (Grade.FAILED, Grade.WARNING))
+    console = Console()
+    console.print(grid)
+    console.print(Text(f"{len(findings)} checks; failed: {failed}, warnings: {warnings}", "bold red" if failed else "bold green"))

@@ -30,13 +30,24 @@ class EdgeState:
             self.heard_at = message.received_at
 
     def condition(self, now: datetime | None = None) -> str:
-        """``online``, ``offline``, ``stale`` (said online, but its heartbeat is overdue) or ``unknown``."""
+        """``online``, ``offline``, ``stale`` (said online, but its heartbeat is overdue) or ``unknown`` (nothing readable)."""
         if not self.status:
             return "unknown"
         if self.status.get("state") != "online":
             return "offline"
         heartbeat_s = self.status.get("heartbeat_s")
-        said_at = datetime.fromisoformat(str(self.status["ts"]))
+        said_at = _aware(self.status.get("ts"))
+        if said_at is None:
+            return "unknown"
         latest = max(said_at, self.heard_at or said_at)
         overdue = timedelta(seconds=3 * heartbeat_s if isinstance(heartbeat_s, int | float) else 60)
         return "stale" if (now or datetime.now(UTC)) - latest > overdue else "online"
+
+
+def _aware(text: Json | None) -> datetime | None:
+    """The time that somebody wrote, or None: anybody may publish anything."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
