@@ -4,14 +4,16 @@ import os
 import socket
 from collections.abc import Mapping
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 
 class ServiceNotifier:
     """Speaks to ``NOTIFY_SOCKET``; does nothing when the process does not run under systemd."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
-        self.watchdog_s = int(environ.get("WATCHDOG_USEC", "0")) / 1e6
-        """Kick more often than this; 0 when no watchdog waits."""
 
     def ready(self, status: str) -> None:
         self._send(f"READY=1\nSTATUS={status}")
@@ -26,5 +28,8 @@ class ServiceNotifier:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
-            client.sendto(message.encode(), address)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+                client.sendto(message.encode(), address)
+        except OSError as error:  # a line that inspects does not end because nobody listens
+            log.warning("systemd_not_told", socket=self._address, error=str(error))

@@ -60,15 +60,13 @@ class Telemetry:
         rounds = 0
         while not self._stop.wait(_INTERVAL_S):
             rounds += 1
-            try:
-                self.publish()
-                if rounds % _UPKEEP_EVERY == 0:
-                    for work in self._upkeep:
-                        work()
-            except QcError as error:
-                log.error("upkeep_failed", error=str(error))
-            except Exception:  # telemetry must go on whatever one round met
-                log.exception("telemetry_failed")
+            for work in (self.publish, *(self._upkeep if rounds % _UPKEEP_EVERY == 0 else ())):
+                try:
+                    work()
+                except QcError as error:
+                    log.error("upkeep_failed", error=str(error))
+                except Exception:  # telemetry and the other works go on whatever one of them met
+                    log.exception("telemetry_failed")
 
     def _states(self) -> dict[str, Mapping[str, Json]]:
         status, setup = self._line.status(), self._line.setup
