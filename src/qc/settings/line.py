@@ -98,11 +98,12 @@ class CommandTriggerSettings(Section):
 
 
 class HealthSettings(Section):
-    """Limits of the deterministic camera checks; leave a limit out to switch its check off."""
+    """Limits of the deterministic camera checks; 0 switches a check off, and so does leaving out one without a default."""
 
     width: Count | None = None
-    """Expected width in pixels."""
+    """Expected width in pixels; together with height."""
     height: Count | None = None
+    """Expected height in pixels."""
     frozen_frames: Annotated[int, Field(ge=2)] | None = None
     """This many identical frames in a row mean a frozen camera."""
     black_below: Annotated[float, Field(ge=0, le=255)] | None = 4.0
@@ -111,6 +112,12 @@ class HealthSettings(Section):
     """More than this share of pixels at full scale is an overexposed frame."""
     focus_below: Annotated[float, Field(ge=0)] | None = None
     """Variance of the Laplacian below this is out of focus; read a good value from ``qc doctor``."""
+
+    @model_validator(mode="after")
+    def _whole_size(self) -> Self:
+        if (self.width is None) != (self.height is None):
+            raise ValueError("width and height belong together: give both, or neither")
+        return self
 
 
 class CameraSettings(Section):
