@@ -26,7 +26,10 @@ LEVEL_ALARM = "halt_policy"
 
 @dataclass(frozen=True, slots=True)
 class ControlPorts:
-    """What the actions work on. remember: keeps the active variant over restarts."""
+    """What the actions work on.
+
+    remember: keeps the active variant over restarts. halted: is told how often the line has asked for a halt so far.
+    """
 
     name: EdgeName
     cameras: Sequence[Camera]
@@ -37,6 +40,7 @@ class ControlPorts:
     clock: Clock
     latest: LatestParts
     remember: Callable[[str], None]
+    halted: Callable[[int], None] = lambda _halts: None
 
 
 class Control:
@@ -64,9 +68,9 @@ class Control:
     def handle(self, command: Command) -> Mapping[str, Json]:
         """Run one command and return the body of its answer. Raises CommandError when it is refused."""
         action = self._actions.get(command.name)
-        if action is None:
-            raise CommandError("unknown_command", f"{command.name!r} is not served by this edge")
         try:
+            if action is None:
+                raise CommandError("unknown_command", f"{command.name!r} is not served by this edge")
             result = action(command)
         except CommandError as error:
             self.audit(command, f"refused: {error.code}: {error}")
@@ -138,6 +142,7 @@ class Control:
     def heed(self, alarm: Alarm) -> None:
         """An alarm asks for more caution than the line shows: raise the halt policy's level, and say so once."""
         if self._line.raise_level(alarm.action, alarm.message):
+            self._ports.halted(self._line.status().halts)
             what = "halt_requested" if alarm.action is Action.HALT else "level_raised"
             detail = {"level": alarm.action.value, "alarm_id": alarm.alarm_id, "quantity": alarm.quantity}
             self.announce(line_event(what, self._ports.name, at=alarm.updated_at, message=alarm.message, detail=detail))

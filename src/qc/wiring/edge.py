@@ -26,6 +26,7 @@ from qc.publish.topics import EdgeName
 from qc.record.alarm_store import SqliteAlarmStore
 from qc.record.archive import DiskImageArchive, Trouble
 from qc.record.archive_policy import ArchivePolicy
+from qc.record.columns import ColumnReader
 from qc.record.database import Database, Synchronous
 from qc.record.line_state import ACTIVE_VARIANT, HALTS, LineState
 from qc.record.outbox import OutboxLimits
@@ -156,8 +157,9 @@ def build_edge(
         archive=archive,
         alarms=alarms,
         alarm_store=alarm_store,
+        columns=ColumnReader(database),
         clock=clock,
-        wake=publisher.wake,
+        publisher=publisher,
     )
     latest = LatestParts()
     line = Line(
@@ -190,6 +192,7 @@ def build_edge(
         clock=clock,
         latest=latest,
         remember=lambda variant: state.put(ACTIVE_VARIANT, variant),
+        halted=lambda halts: state.put(HALTS, str(halts)),
     )
     handler.control = control = Control(line, shelf, ports, extra=street.commands())
     telemetry = Telemetry(
