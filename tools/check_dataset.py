@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from qc.domain.errors import QcError
 from qc.training.checks import CheckReport, check_dataset, default_embedding
@@ -45,7 +46,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--production", type=Path, metavar="FOLDER", help="pictures from the line, to compare with")
     parser.add_argument("--features", choices=["deep", "classical"], default="deep", help="for label suspects and coverage")
     parser.add_argument("--faces", action="store_true", help="look for faces (needs scikit-image)")
-    parser.add_argument("--workers", type=int, help="threads (default: all cores)")
     return parser.parse_args()
 
 
@@ -55,29 +55,25 @@ def _check(arguments: argparse.Namespace, console: Console) -> CheckReport:
         console.print("[yellow]no face detector is installed (pip install scikit-image): faces are not looked for[/]")
     dataset = read_dataset(arguments.dataset, allow_missing=True)
     embed = default_embedding() if arguments.features == "deep" else None
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
+    with Progress(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task("reading", total=len(dataset))
         return check_dataset(
             dataset,
             production=arguments.production,
             embed=embed,
             faces=faces,
-            workers=arguments.workers,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
 
 def _show(report: CheckReport, console: Console) -> None:
     for found in report.findings:
-        console.print(f"[{STYLES[found.severity]}]{found.severity:<8}[/] {found.code}: ", end="", highlight=False)
-        console.print(found.message, markup=False, highlight=False, soft_wrap=True)
-        for item in found.items[:3]:
-            console.print(f"           {item.file}  {item.note}", markup=False, highlight=False, soft_wrap=True)
-        if found.count > 3:
-            console.print(f"           ... {found.count - 3} more", highlight=False)
-        if found.remedy:
-            console.print(f"           {found.remedy}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            Text.assemble((f"{found.severity:<8} ", STYLES[found.severity]), f"{found.code}: {found.message}"), soft_wrap=True
+        )
+        more = [f"... {found.count - 3} more"] if found.count > 3 else []
+        for line in (*(f"{item.file}  {item.note}" for item in found.items[:3]), *more, found.remedy):
+            console.print(f"         {line}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(report.errors)} errors, {len(report.warnings)} warnings in {len(report.dataset)} pictures")
 
 
