@@ -1,7 +1,7 @@
 """The truth street of one edge, joined: who gets labelled, what people said, challenge parts, and the monitor over it all."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from qc.domain.errors import CommandError, UnknownPart
 from qc.domain.frame import Shot
 from qc.domain.inspection import Inspection
-from qc.domain.ports import AlarmBook, AlarmStore, Clock, Command, CommandHandler
+from qc.domain.ports import AlarmBook, AlarmStore, Clock, Command, CommandHandler, Publisher
 from qc.domain.recipe import Recipe
 from qc.domain.record import Entry, InspectionRecord, Json
 from qc.domain.truth import Answer, SampleTicket
@@ -26,12 +26,16 @@ from qc.monitor.watch import Monitor, MonitorSettings
 from qc.publish.events import label_request_event
 from qc.publish.topics import EdgeName
 from qc.record.archive import DiskImageArchive
+from qc.record.columns import ColumnReader
 from qc.record.store import SqliteRecordStore
 from qc.record.truth_store import SqliteTruthStore
 from qc.settings.line import LineSettings
+from qc.wiring.planning import WindowPlanner
+from qc.wiring.rates import RateBook
 
 log = structlog.get_logger(__name__)
 
+KPI_EVERY = timedelta(minutes=5)
 _STATE = "monitor"
 _PAGE = 5000
 
@@ -50,10 +54,11 @@ class TruthStreet:
         archive: DiskImageArchive,
         alarms: AlarmBook,
         alarm_store: AlarmStore,
+        columns: ColumnReader,
         clock: Clock,
-        wake: Callable[[], None],
+        publisher: Publisher,
     ) -> None:
-        """wake: new events wait for the publisher."""
+        """columns: what rates and plans are computed from."""
         sampling, monitoring = settings.sampling, settings.monitoring
         self.shifts = Shifts([(shift.name, shift.start) for shift in sampling.shifts], sampling.timezone)
         lifetime = timedelta(hours=sampling.ticket_hours)
@@ -68,8 +73,13 @@ class TruthStreet:
         self._enabled = sampling.enabled
         self._monitoring = monitoring.enabled
         self._name, self._store, self._truth, self._clock = name, store, truth, clock
-        self._alarm_store, self._wake = alarm_store, wake
+        self.rates = RateBook(columns, truth, clock, self.shifts)
+        self.planner = WindowPlanner(
+            recipes, truth=truth, clock=clock, shifts=self.shifts, history=self.rates.history, alarms=alarms.open_alarms
+        )
+        self._alarm_store, self._publisher = alarm_store, publisher
         self._saved_at_lot = 0
+        self._kpi_due = clock.now()
         self._labels_since_save = 0
         self._lock = threading.Lock()
 
@@ -131,7 +141,7 @@ class TruthStreet:
                 entries.append(Entry(request))
         if entries:
             self._store.append(entries)
-            self._wake()
+            self._publisher.wake()
 
     def _tell_monitor(self, accepted: Accepted) -> None:
         ticket = self._truth.ticket(accepted.label.ticket_id)
@@ -164,13 +174,22 @@ class TruthStreet:
         self._saved_at_lot = self.monitor.lots
 
     def upkeep(self) -> None:
-        """Save the monitor's state when it has grown; read the challenge register again (the CLI may have changed it)."""
+        """What the telemetry's thread does once a minute: the monitor's state, the challenge register, plans and KPIs."""
         with self._lock:
             labels, self._labels_since_save = self._labels_since_save, 0
         if self._monitoring and (labels or self.monitor.lots != self._saved_at_lot):
             self._saved_at_lot = self.monitor.lots
             self._alarm_store.put_state(_STATE, self.monitor.state(), self._clock.now())
-        self.register.reload()
+        self.register.reload()  # the CLI may have changed it
+        if self._enabled:
+            self.planner.upkeep()
+            self._publish_kpi()
+
+    def _publish_kpi(self) -> None:
+        now = self._clock.now()
+        if now >= self._kpi_due:
+            self._kpi_due = now + KPI_EVERY
+            self._publisher.state("kpi", self.rates.kpi())
 
     def _plan_of(self, variant: str, recipe_version: str, window: str) -> SamplingPlan | None:
         plan = self._truth.plan(variant, recipe_version, window)
