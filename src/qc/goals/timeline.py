@@ -1,0 +1,76 @@
+"""The rates of a period over time: by shift, day or week, whichever leaves enough labels and few enough points to read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+
+import numpy as np
+
+from qc.domain.truth import Rate
+from qc.goals import measures
+from qc.goals.period import UNKNOWN, Period
+
+MOST_SHIFTS = 45
+MOST_DAYS = 62
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """name: a shift (``2026-11-24/early``), day or ISO week. start: of its first record."""
+
+    name: str
+    start: datetime
+    parts: int
+    rates: Mapping[str, Rate]
+
+
+def timeline(period: Period) -> list[Bucket]:
+    """In order of time; empty without judged parts."""
+    if not period.judged:
+        return []
+    start_of_window = _window_starts(period)
+    windows = period.parts.levels["window"]
+    named = _bucket_names(windows)
+    levels = tuple(sorted(set(named)))
+    table = np.array([levels.index(name) for name in named], np.int64)
+    columns = dict(period.parts.columns) | {"bucket": table[period.parts.columns["window"]]}
+    bucketed = replace(
+        period, parts=replace(period.parts, columns=columns, levels=dict(period.parts.levels) | {"bucket": levels})
+    )
+    starts: dict[str, datetime] = {}
+    for window, name in zip(windows, named, strict=True):
+        if window in start_of_window:
+            starts[name] = min(starts.get(name, start_of_window[window]), start_of_window[window])
+    buckets = [
+        Bucket(one.key["bucket"], starts[one.key["bucket"]], one.parts, one.rates)
+        for one in measures.rates_by(bucketed, ("bucket",))
+    ]
+    return sorted(buckets, key=lambda bucket: bucket.start)
+
+
+def _window_starts(period: Period) -> dict[str, datetime]:
+    codes, levels = period.records.column("shift")
+    first = np.full(len(levels), np.iinfo(np.int64).max)
+    np.minimum.at(first, codes, period.records.decided_us)
+    return {
+        level: datetime.fromtimestamp(int(us) / 1e6, UTC)
+        for level, us in zip(levels, first, strict=True)
+        if us < np.iinfo(np.int64).max
+    }
+
+
+def _bucket_names(windows: Sequence[str]) -> list[str]:
+    days = [window.rpartition("/")[0] for window in windows]
+    if len(set(windows)) <= MOST_SHIFTS:
+        return [window or UNKNOWN for window in windows]
+    if len(set(days)) <= MOST_DAYS:
+        return [day or UNKNOWN for day in days]
+    return [_week(day) for day in days]
+
+
+def _week(day: str) -> str:
+    try:
+        year, week, _ = date.fromisoformat(day).isocalendar()
+    except ValueError:
+        return UNKNOWN
+    return f"{year}-W{week:02d}"
