@@ -4,7 +4,9 @@ The border between uint8 BGR pixels and tensors is `Backbone.normalise`; all tha
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,9 @@ class Backbone(nn.Module):
 
     mean, std: of RGB values in [0, 255]. The channel flip BGR -> RGB is folded into the first convolution.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, name: str, stages: Iterable[nn.Module], mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -62,9 +67,11 @@ def declare_torchvision_operators() -> None:
     if _schemas:
         return
     try:
-        library = torch.library.Library("torchvision", "DEF")  # kept alive: a collected library takes its schemas along
+        library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # kept alive: a collected library takes its schemas along
         for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            library.define(  # type: ignore[no-untyped-call]
+                f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
     except RuntimeError:  # torchvision's own operators are already there
         return
     _schemas.append(library)
@@ -102,7 +109,7 @@ def _lite0(weights: Path | None) -> Backbone:
     return Backbone(DEFAULT_BACKBONE, stages, (127.0,) * 3, (128.0,) * 3)
 
 
-def _lite_block(block: nn.Module) -> Block:
+def _lite_block(block: Any) -> Block:
     layers: list[nn.Module] = []
     if hasattr(block, "_expand_conv"):
         layers += [*_conv(block._expand_conv, block._bn0), nn.ReLU6()]
@@ -170,7 +177,7 @@ def _cut_by_stride(name: str, layers: list[nn.Module]) -> tuple[nn.Sequential, .
         cuts = [0, *(ends[stride] for stride in STRIDES)]
     except (RuntimeError, KeyError, IndexError, NotImplementedError) as error:
         raise TrainingError(f"{name} has no feature maps at strides 8, 16 and 32; choose a convolutional backbone") from error
-    return tuple(nn.Sequential(*layers[a:b]) for a, b in zip(cuts, cuts[1:], strict=False))
+    return tuple(nn.Sequential(*layers[a:b]) for a, b in pairwise(cuts))
 
 
 def _fold(layer: nn.Module) -> nn.Module:

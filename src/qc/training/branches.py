@@ -13,7 +13,7 @@ from qc.training.mahalanobis import MIN_GOOD, fit_mahalanobis, mean_columns
 from qc.training.patch_branch import fit_patch_branch
 
 GOOD_ONLY = ("patch", "mahalanobis")
-LABELLED = ("logistic", "finetune")
+LABELLED = ("logistic", "cells", "finetune")
 
 Index = NDArray[np.int64]
 
@@ -32,9 +32,20 @@ class Material:
     channels: tuple[int, ...]
     taps: int = 3
     seed: int = 0
+    targets: NDArray[np.float16] | None = None
+    """(n, h, w) on the low tap's grid: share of each cell that is defect; None without any mask."""
+    known: NDArray[np.bool_] | None = None
+    """(n,) whether the target is known: a good image, or a defect with a mask."""
+
+    def masks(self, index: Index) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, h, w) float targets and (N,) bool whether they are known."""
+        if self.targets is None or self.known is None:
+            height, width = self.store.maps[0].shape[2:]
+            return torch.zeros(len(index), height, width), torch.zeros(len(index), dtype=torch.bool)
+        return torch.from_numpy(self.targets[index].astype(np.float32)), torch.from_numpy(self.known[index])
 
     def good(self, index: Index) -> Index:
-        return index[self.labels[index] == 0]
+        return np.asarray(index[self.labels[index] == 0])
 
 
 def available_branches(labels: Index) -> tuple[str, ...]:

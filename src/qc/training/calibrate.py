@@ -39,7 +39,8 @@ class Calibration:
     def score(self, raw: NDArray[np.floating]) -> NDArray[np.float64]:
         """Raw scores of any shape -> calibrated scores in (0, 1)."""
         with torch.inference_mode():
-            return CalibrationLayer(self)(torch.from_numpy(np.asarray(raw, np.float64)).float()).double().numpy()
+            scores = CalibrationLayer(self)(torch.from_numpy(np.asarray(raw, np.float64)).float())
+        return np.asarray(scores.double().numpy())
 
 
 def fit_calibration(good_raw: NDArray[np.float64]) -> Calibration:
@@ -47,7 +48,8 @@ def fit_calibration(good_raw: NDArray[np.float64]) -> Calibration:
     u = np.sort(np.arcsinh(good_raw))
     n = len(u)
     quantiles = [p for p in QUANTILES if p * n >= MIN_TAIL or p >= 0.5]
-    knots, values = [], []
+    knots: list[float] = []
+    values: list[float] = []
     for p in quantiles:
         at = float(np.quantile(u, 1 - p, method="hazen"))
         if not knots or at > knots[-1] + 1e-4:
@@ -80,6 +82,9 @@ def share_to_logit(p: float) -> float:
 
 class CalibrationLayer(nn.Module):
     """Calibration as tensors: the graph's last step."""
+
+    knots: Tensor
+    bends: Tensor
 
     def __init__(self, calibration: Calibration) -> None:
         super().__init__()

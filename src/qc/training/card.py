@@ -1,13 +1,16 @@
 """The card of a trained model: what it is, what it was made from and how far it may be trusted."""
 
+import json
 import platform
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from qc.domain.model import InputSpec, ModelCard
 from qc.domain.record import Json
@@ -62,7 +65,7 @@ def draft_card(model_id: str, spec: InputSpec, fitted: Fitted, dataset: Dataset,
     )
 
 
-def training_facts(recipe: TrainingRecipe, fitted: Fitted, backbone: str, seconds: float) -> dict[str, Json]:
+def training_facts(recipe: TrainingRecipe, fitted: Fitted, backbone: str) -> dict[str, Json]:
     """How the model came about: enough to do it again."""
     return {
         "command": " ".join(["tools/train.py", *(Path(a).name if "/" in a else a for a in sys.argv[1:])]),
@@ -71,10 +74,45 @@ def training_facts(recipe: TrainingRecipe, fitted: Fitted, backbone: str, second
         "versions": {name: _version(name) for name in PACKAGES},
         "seed": recipe.seed,
         "backbone": backbone,
-        "seconds": round(seconds, 1),
         "score_meaning": SCORE_MEANING,
-        "branches": fitted.fusion.as_json(),
+        "branches": fitted.as_json(),
+        "recipe": _plain(asdict(recipe)),
+        "roi": _plain(recipe.roi),
+        "ignore": _plain(recipe.ignore),
     }
+
+
+def render_card(card: ModelCard) -> str:
+    """The card as a page of Markdown for people."""
+    rates: Any = card.rates
+    lines = [f"# {card.model_id}", "", f"Input {card.input.height} x {card.input.width}, made {card.created_at}.", ""]
+    lines += [f"Rejected from {card.reject_at:.3f}, reviewed from {card.review_at:.3f}. {SCORE_MEANING}.", "", "## Rates", ""]
+    lines += ["| | detection rate | false positive rate | AUROC |", "|---|---|---|---|"]
+    lines += [_rate_row("promised for new parts", rates["promised"], rates["promised"]["out_of_fold_auroc"])]
+    held = rates.get("held_out")
+    if held:
+        lines += [_rate_row("held-out pictures", held, held["auroc"])]
+        for kind, values in held["slices"].items():
+            lines += [_rate_row(f"{kind}: {value}", row, row["auroc"]) for value, row in values.items()]
+    lines += ["", "## Known limits", "", *(f"- {limit}" for limit in card.limits), "", "## Data", "", "```json"]
+    lines += [json.dumps(card.data, indent=1, ensure_ascii=False), "```", "", "## Training", "", "```json"]
+    lines += [json.dumps(card.training, indent=1, ensure_ascii=False), "```", ""]
+    return "\n".join(lines)
+
+
+def _rate_row(name: str, rates: Any, auroc: float | None) -> str:
+    cells = [rates["detection_rate"], rates["false_positive_rate"]]
+    shown = [
+        "unknown" if r["estimate"] is None else f"{r['estimate']:.1%} ({r['low']:.1%} to {r['high']:.1%}), n = {r['n']}"
+        for r in cells
+    ]
+    return f"| {name} | {' | '.join(shown)} | {'' if auroc is None else f'{auroc:.3f}'} |"
+
+
+def _plain(value: Any) -> Json:
+    """Tuples as lists, so that the card reads back as it was written."""
+    plain: Json = json.loads(json.dumps(value))
+    return plain
 
 
 def _commit() -> str:

@@ -60,3 +60,13 @@ def _rates(rates: Any) -> str:
 
 def _percent(value: float | None) -> str:
     return "unknown" if value is None else f"{100 * value:.1f} %"
+
+
+def show_report(report: dict[str, Any]) -> None:
+    lines = [
+        f"{report['model']} on {report['dataset']}, {report['split']}: {report['good']} good, {report['defects']} defects",
+        f"  AUROC {_percent(report['auroc'])}, at {report['threshold']:.3f}: {_rates(report)}",
+        f"  to review {_percent(report['review_share'])}, {report['latency_ms']} ms each",
+    ]
+    lines += [f"  note: {note}" for note in report["notes"]]
+    sys.stdout.write("\n".join(lines) + "\n")

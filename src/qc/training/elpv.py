@@ -9,9 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qc.domain.errors import DatasetError
-from qc.training.dataset import Dataset, Sample, write_manifest
+from qc.training.dataset import Dataset, Label, Sample, write_manifest
 
 
 def write_elpv(out: Path, *, variant: str = "both", seed: int = 0, test_share: float = 0.25, clear_only: bool = False) -> Dataset:
@@ -26,26 +27,26 @@ def write_elpv(out: Path, *, variant: str = "both", seed: int = 0, test_share: f
     names, probabilities, kinds = [], [], []
     for line in (source / "labels.csv").read_text(encoding="ascii").splitlines():
         name, probability, kind = line.split()
-        if (variant == "both" or kind == variant) and (not clear_only or float(probability) in {0.0, 1.0}):
+        if variant in {"both", kind} and (not clear_only or float(probability) in {0.0, 1.0}):
             names.append(name)
             probabilities.append(float(probability))
             kinds.append(kind)
     splits = _split(np.array([f"{k}{p:.2f}" for k, p in zip(kinds, probabilities, strict=True)]), seed, test_share)
     (out / "images").mkdir(parents=True, exist_ok=True)
     samples = []
-    for name, probability, kind, split in zip(names, probabilities, kinds, splits, strict=True):
+    for name, chance, kind, split in zip(names, probabilities, kinds, splits, strict=True):
         link = out / name
         if not link.exists():
             os.symlink(source / name, link)
-        defect = "defective cell" if probability > 0.5 else ""
-        label = "defect" if defect else "good"
+        label: Label = "defect" if chance > 0.5 else "good"
+        defect = "defective cell" if chance > 0.5 else ""
         samples.append(Sample(image=link, label=label, defect=defect, variant=f"solar-{kind}", group=link.stem, split=split))
     dataset = Dataset(out, tuple(samples))
     write_manifest(dataset, out / "manifest.csv")
     return dataset
 
 
-def _split(strata: np.ndarray, seed: int, test_share: float) -> list[str]:
+def _split(strata: NDArray[np.str_], seed: int, test_share: float) -> list[str]:
     generator = np.random.default_rng(seed)
     splits = np.full(len(strata), "train", dtype=object)
     for stratum in np.unique(strata):

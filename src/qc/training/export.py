@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnx.inliner import inline_local_functions
 
 from qc.domain.errors import TrainingError
 from qc.domain.model import InputSpec, ModelCard
@@ -40,7 +41,7 @@ def export_onnx(net: InspectionNet, spec: InputSpec) -> bytes:
             )
         assert program is not None
         buffer = io.BytesIO()
-        program.save(buffer)
+        program.save(buffer)  # type: ignore[arg-type]  # it takes a stream, its annotation does not say so
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
         raise TrainingError(f"the export to ONNX failed: {error}") from error
     return plain_model(buffer.getvalue())
@@ -50,7 +51,7 @@ def plain_model(model: bytes) -> bytes:
     """Without functions and exporter metadata: only what the line needs."""
     proto = onnx.load_model_from_string(model)
     if len(proto.functions):
-        proto = onnx.inliner.inline_local_functions(proto)
+        proto = inline_local_functions(proto)
     for node in proto.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""

@@ -37,7 +37,7 @@ class Taps(NamedTuple):
 
 
 class Roi(NamedTuple):
-    """What of the frame the model sees: as in a recipe."""
+    """What of the frame the model sees: as in a recipe. The default is all of it."""
 
     roi: Polygon | None = None
     ignore: tuple[Polygon, ...] = ()
@@ -57,6 +57,10 @@ class FeatureStore:
         low, middle, high = (torch.from_numpy(np.asarray(m[index], np.float32)) for m in self.maps)
         return Taps(low, middle, high, torch.from_numpy(self.pooled[index]))
 
+    def augmented(self, index: NDArray[np.int64], generator: np.random.Generator) -> Taps:
+        """As taps, each image in one of its views."""
+        return self.taps(index)
+
     def batches(self, index: NDArray[np.int64], size: int = BATCH) -> Iterator[Taps]:
         for start in range(0, len(index), size):
             yield self.taps(index[start : start + size])
@@ -72,15 +76,17 @@ def pool(taps: Iterable[Tensor]) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def load_tensor(sample: Sample, spec: InputSpec, roi: Roi = Roi()) -> NDArray[np.uint8]:
+def load_tensor(sample: Sample, spec: InputSpec, roi: Roi) -> NDArray[np.uint8]:
     """(height, width, 3) uint8 BGR: read and prepared exactly as on the line."""
-    return prepare_pixels(read_image(sample), spec, roi.roi, roi.ignore)[0][0]
+    tensor, _ = prepare_pixels(read_image(sample), spec, roi.roi, roi.ignore)
+    return np.asarray(tensor[0])
 
 
 def extract_features(
     backbone: Backbone,
     count: int,
     load: Callable[[int], NDArray[np.uint8]],
+    *,
     folder: Path,
     progress: Progress,
     name: str = "features",
@@ -90,7 +96,7 @@ def extract_features(
     paths = [folder / f"{name}-{tap}.npy" for tap in ("low", "middle", "high", "pooled")]
     try:
         if not done.exists():
-            _extract(backbone, count, load, paths, progress, name)
+            _extract(backbone, count, load, paths, lambda now: progress(name, now, count))
             done.touch()
         maps = [np.load(path, mmap_mode="r") for path in paths[:3]]
         return FeatureStore(maps, np.load(paths[3]))
@@ -103,8 +109,7 @@ def _extract(
     count: int,
     load: Callable[[int], NDArray[np.uint8]],
     paths: list[Path],
-    progress: Progress,
-    name: str,
+    told: Callable[[int], None],
 ) -> None:
     files: list[NDArray[np.generic]] = []
     with ThreadPoolExecutor(2) as readers, torch.inference_mode():
@@ -121,7 +126,7 @@ def _extract(
                 ]
             for file, out in zip(files, outputs, strict=True):
                 file[start : start + len(index)] = out.numpy()
-            progress(name, start + len(index), count)
+            told(start + len(index))
     for file in files:
         if isinstance(file, np.memmap):
             file.flush()

@@ -37,7 +37,7 @@ class Fusion:
 
     def raw(self, scores: dict[str, Scores]) -> Scores:
         parts = zip(self.branches, self.weights, self.centres, self.scales, strict=True)
-        return np.sum([w * (scores[b] - c) / s for b, w, c, s in parts], axis=0)
+        return np.asarray(np.sum([w * (scores[b] - c) / s for b, w, c, s in parts], axis=0))
 
     def as_json(self) -> dict[str, Json]:
         return {

@@ -16,6 +16,11 @@ INVERSE_PENALTY = 0.0025
 
 
 class LogisticBranch(nn.Module):
+    """weight: (P,) for the first P pooled features, the standardisation folded in; bias: scalar."""
+
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.register_buffer("weight", weight)

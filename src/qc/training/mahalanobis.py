@@ -16,6 +16,12 @@ MIN_GOOD = 16
 
 
 class MahalanobisBranch(nn.Module):
+    """columns: which pooled features count; whiten: (P, P) to unit covariance; centre: (P,) the whitened mean."""
+
+    columns: Tensor
+    whiten: Tensor
+    centre: Tensor
+
     def __init__(self, columns: Tensor, whiten: Tensor, centre: Tensor) -> None:
         super().__init__()
         self.register_buffer("columns", columns)
@@ -25,7 +31,8 @@ class MahalanobisBranch(nn.Module):
     def forward(self, taps: Taps) -> Tensor:
         """(N,): distance in standard deviations of the shrunk model."""
         x = taps.pooled.index_select(1, self.columns)
-        return (x @ self.whiten - self.centre).square().sum(1).sqrt()
+        distance: Tensor = (x @ self.whiten - self.centre).square().sum(1).sqrt()
+        return distance
 
 
 def fit_mahalanobis(store: FeatureStore, good: NDArray[np.int64], columns: NDArray[np.int64]) -> MahalanobisBranch:

@@ -1,6 +1,7 @@
 """How well scores separate defects from good parts, and what a threshold does: pure functions of arrays."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,9 +137,7 @@ def aupro(maps: list[NDArray[np.float32]], masks: list[NDArray[np.bool_]], limit
     return float(np.trapezoid(overlap, fpr) / limit)
 
 
-def _regions(
-    maps: list[NDArray[np.float32]], masks: list[NDArray[np.bool_]]
-) -> list[tuple[NDArray[np.float32], NDArray[np.int32], int]]:
+def _regions(maps: list[NDArray[np.float32]], masks: list[NDArray[np.bool_]]) -> list[tuple[NDArray[np.float32], Any, int]]:
     labelled = []
     for m, mask in zip(maps, masks, strict=True):
         areas, count = ndimage.label(mask)

@@ -4,82 +4,116 @@ import hashlib
 import json
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from qc.domain.errors import TrainingError
-from qc.domain.model import ModelCard
+from qc.domain.errors import DatasetError, TrainingError
+from qc.domain.model import InputSpec, ModelCard
 from qc.domain.record import Json
+from qc.inspection.bundle import load_card
 from qc.inspection.session import OnnxInspector, Runtime, load_inspector, seal_bundle
-from qc.training.backbone import load_backbone
-from qc.training.card import data_facts, draft_card, training_facts
+from qc.training import distributed, plots
+from qc.training.backbone import Backbone, load_backbone
+from qc.training.branches import Material
+from qc.training.card import data_facts, draft_card, render_card, training_facts
+from qc.training.checks import CheckReport, check_dataset
+from qc.training.checks.findings import sentence
 from qc.training.dataset import read_dataset
-from qc.training.evaluation import judge, summary
+from qc.training.evaluation import Judged, judge, summary
 from qc.training.export import check_parity, export_onnx
 from qc.training.features import Progress, Roi, extract_features, load_tensor
-from qc.training.fit import fit_model
+from qc.training.fit import Fitted, Folds, fit_model
 from qc.training.input_size import choose_input
+from qc.training.mask_targets import mask_targets
 from qc.training.metrics import auroc
+from qc.training.parent import compare_with_parent
+from qc.training.quantise import Attempt, try_int8
 from qc.training.recipe import TrainingRecipe
 from qc.training.samples import Dataset
-from qc.training.splits import group_folds, part_groups, split_dataset
+from qc.training.splits import group_folds, split_dataset
 
 PARITY_IMAGES = 50
+CALIBRATION_IMAGES = 32
+COARSE_FOLDS = 3
+NEW_VARIANT_WEIGHT = 5.0
 FRACTIONS = {"train": 0.75, "test": 0.25}
 """Cross-validation takes the place of a validation split."""
 
 
-def train(source: Path, out: Path, recipe: TrainingRecipe, progress: Progress, *, variants: tuple[str, ...] = ()) -> ModelCard:
+@dataclass(frozen=True)
+class Task:
+    """What is trained on, what is held out, and what was noticed on the way."""
+
+    training: Dataset
+    held_out: Dataset
+    report: CheckReport
+    notes: tuple[str, ...]
+    spec: InputSpec
+    roi: Roi
+    work: Path
+    parent: ModelCard | None
+
+
+def train(
+    source: Path,
+    out: Path,
+    recipe: TrainingRecipe,
+    progress: Progress,
+    *,
+    variants: tuple[str, ...] = (),
+    parent: Path | None = None,
+) -> ModelCard:
     """Train on everything in ``source`` that is not held out and write the bundle ``out``, whole or not at all.
 
-    Held out is the test split, or the validation split where there is no test. Raises DatasetError, TrainingError, BundleError.
+    Held out is the test split, or the validation split where there is no test. parent: an existing bundle to which this data set
+    adds variants; it must hold the parent's variants too. Raises DatasetError, TrainingError, BundleError.
     """
     started = time.monotonic()
     if out.exists():
         raise TrainingError(f"{out} exists already and bundles are immutable: choose another name or remove it")
     torch.manual_seed(recipe.seed)
-    dataset = read_dataset(source)
+    task = prepare(source, out, recipe, variants=variants, parent=parent, progress=progress)
+    backbone = load_backbone(recipe.backbone, Path(recipe.weights) if recipe.weights else None)
+    try:
+        fitted = fit(task, backbone, recipe, progress)
+    except MemoryError as error:
+        raise TrainingError(
+            f"out of memory at {task.spec.height} x {task.spec.width}: set a smaller side in the recipe"
+        ) from error
+    model, card, facts = export(task, fitted, backbone, recipe, out.name)
+    judged = judge(OnnxInspector(model, card, Runtime(intra_op_threads=1)), task.held_out.samples, task.roi, progress)
+    card = describe(task, fitted, card, judged, recipe=recipe, backbone=backbone.name)
+    card = replace(card, training={**card.training, **facts, "seconds": round(time.monotonic() - started, 1)})
+    if parent:
+        card = compare_with_parent(card, parent, judged, task.roi, progress)
+    return write(out, task, model, card, fitted)
+
+
+def prepare(
+    source: Path, out: Path, recipe: TrainingRecipe, *, variants: tuple[str, ...], parent: Path | None, progress: Progress
+) -> Task:
+    """Read, check, split, and choose the input size."""
+    dataset = read_dataset(source, allow_missing=True)
     if variants:
         dataset = dataset.where(lambda s: s.variant in variants)
-    groups = part_groups(dataset)
-    split = split_dataset(dataset, FRACTIONS, recipe.seed, groups=groups)
+        if not len(dataset):
+            raise DatasetError(f"{source}: no picture of the variants {', '.join(variants)}")
+    report = check_dataset(dataset, progress=lambda done, total: progress("checks", done, total), seed=recipe.seed)
+    report.raise_for_errors()
+    split = split_dataset(dataset, FRACTIONS, recipe.seed, groups=report.groups)
     training, held_out = partition(split.dataset)
-    work = work_folder(out, training, recipe)
+    parent_card = load_card(parent / "card.json") if parent else None
+    if parent_card and (lost := set(parent_card.variants) - set(training.variants)):
+        raise DatasetError(
+            f"{source}: no training pictures of {', '.join(sorted(lost))}, which the parent model knows: "
+            "add them (a few dozen will do), or train a model of its own for the new variant"
+        )
     roi = Roi(recipe.roi, recipe.ignore)
     spec = choose_input(training.samples, recipe.side, roi)
-    backbone = load_backbone(recipe.backbone, Path(recipe.weights) if recipe.weights else None)
-    store = extract_features(
-        backbone,
-        len(training),
-        lambda i: load_tensor(training.samples[i], spec, roi),
-        work,
-        progress,
-        f"{spec.height}x{spec.width}",
-    )
-    folds = group_folds(training, recipe.folds, recipe.seed)
-    lots = (int((held_out.labels == 0).sum()), int(held_out.labels.sum())) if len(held_out) else None
-    fitted = fit_model(backbone, store, training.labels, folds.fold, recipe, progress, lots)
-    model = export_onnx(fitted.net, spec)
-    card = draft_card(out.name, spec, fitted, training, None)
-    examples = [load_tensor(s, spec, roi) for s in (*held_out, *training)[:PARITY_IMAGES]]
-    parity = check_parity(fitted.net, model, card, examples)
-    judged = judge(OnnxInspector(model, card, Runtime(intra_op_threads=1)), held_out.samples, roi, progress)
-    card = replace(
-        card,
-        rates={
-            "promised": {**fitted.thresholds.promise(), "out_of_fold_auroc": auroc(fitted.scores, training.labels)},
-            "held_out": summary(judged, card.reject_at, card.review_at) if len(held_out) else {},
-        },
-        data=data_facts(recipe, training, held_out, [*split.notes, *folds.notes]),
-        training={
-            **training_facts(recipe, fitted, backbone.name, time.monotonic() - started),
-            "parity": {"images": len(examples), "max_score_difference": parity},
-        },
-        limits=fitted.thresholds.warnings,
-    )
-    return write(out, work, model, card, training, held_out)
+    return Task(training, held_out, report, split.notes, spec, roi, work_folder(out, training, spec, recipe), parent_card)
 
 
 def partition(dataset: Dataset) -> tuple[Dataset, Dataset]:
@@ -88,9 +122,67 @@ def partition(dataset: Dataset) -> tuple[Dataset, Dataset]:
     return dataset.where(lambda s: s.split != held), dataset.in_split(held)
 
 
-def work_folder(out: Path, training: Dataset, recipe: TrainingRecipe) -> Path:
+def fit(task: Task, backbone: Backbone, recipe: TrainingRecipe, progress: Progress) -> Fitted:
+    """Features once, then every branch on them."""
+    samples, spec = task.training.samples, task.spec
+    good = sum(not s.is_defect for s in samples)
+    if good < 4:
+        raise DatasetError(f"{task.training.root}: {good} good training pictures; at least 4 are needed, 40 are wanted")
+    store = extract_features(
+        backbone, len(samples), lambda i: load_tensor(samples[i], spec, task.roi), folder=task.work, progress=progress
+    )
+    height, width = store.maps[0].shape[2:]
+    targets, known = mask_targets(samples, (height, width), task.roi)
+    old = set(task.parent.variants) if task.parent else set(task.training.variants)
+    weights = np.array([1.0 if s.variant in old else NEW_VARIANT_WEIGHT for s in samples])
+    material = Material(store, task.training.labels, weights, backbone.channels, seed=recipe.seed, targets=targets, known=known)
+    folds = Folds(*(group_folds(task.training, k, recipe.seed).fold for k in (recipe.folds, COARSE_FOLDS)))
+    held = task.held_out.labels
+    lots = (int((held == 0).sum()), int(held.sum())) if len(held) else None
+    return fit_model(backbone, material, folds, recipe, work=task.work, progress=progress, lots=lots)
+
+
+def export(
+    task: Task, fitted: Fitted, backbone: Backbone, recipe: TrainingRecipe, model_id: str
+) -> tuple[bytes, ModelCard, dict[str, Json]]:
+    """The graph, a card to run it with, and the facts about parity and INT8."""
+    model = export_onnx(fitted.net, task.spec)
+    card = draft_card(model_id, task.spec, fitted, task.training, task.parent.model_id if task.parent else None)
+    samples = (*task.held_out, *task.training)
+    examples = [load_tensor(s, task.spec, task.roi) for s in samples[:: max(1, len(samples) // PARITY_IMAGES)]]
+    parity = check_parity(fitted.net, model, card, examples)
+    attempt = Attempt(None, "not tried: switched off in the recipe", {})
+    if recipe.quantise:
+        good = [s for s in task.training if not s.is_defect][:CALIBRATION_IMAGES]
+        judged = [load_tensor(s, task.spec, task.roi) for s in task.held_out.samples]
+        convolutions = sum(isinstance(m, torch.nn.Conv2d) for m in backbone.modules())
+        tensors = [load_tensor(s, task.spec, task.roi) for s in good]
+        attempt = try_int8(model, card, tensors, judged, task.held_out.labels, convolutions=convolutions)
+    facts: dict[str, Json] = {
+        "parity": {"images": len(examples), "max_score_difference": parity},
+        "int8": attempt.as_json(),
+    }
+    return attempt.model or model, card, facts
+
+
+def describe(task: Task, fitted: Fitted, card: ModelCard, judged: Judged, *, recipe: TrainingRecipe, backbone: str) -> ModelCard:
+    """Everything that is known about the model."""
+    return replace(
+        card,
+        rates={
+            "promised": {**fitted.thresholds.promise(), "out_of_fold_auroc": auroc(fitted.scores, task.training.labels)},
+            "held_out": summary(judged, card.reject_at, card.review_at) if len(judged.samples) else {},
+        },
+        data=data_facts(recipe, task.training, task.held_out, task.notes),
+        training=training_facts(recipe, fitted, backbone),
+        limits=(*fitted.thresholds.warnings, *fitted.notes, *(sentence(found)[:400] for found in task.report.warnings)),
+    )
+
+
+def work_folder(out: Path, training: Dataset, spec: InputSpec, recipe: TrainingRecipe) -> Path:
     """Beside the bundle, named after data and recipe, so that an interrupted training is taken up only by the same one."""
-    key = json.dumps([[str(s.image), s.label, s.split] for s in training]) + repr(recipe)
+    rows = [[str(s.image), s.image.stat().st_mtime_ns, s.label, s.split, str(s.mask)] for s in training]
+    key = json.dumps(rows) + repr(recipe) + repr(spec)
     work = out.parent / f".{out.name}.training" / hashlib.sha256(key.encode()).hexdigest()[:12]
     try:
         work.mkdir(parents=True, exist_ok=True)
@@ -99,17 +191,25 @@ def work_folder(out: Path, training: Dataset, recipe: TrainingRecipe) -> Path:
     return work
 
 
-def write(out: Path, work: Path, model: bytes, card: ModelCard, training: Dataset, held_out: Dataset) -> ModelCard:
+def write(out: Path, task: Task, model: bytes, card: ModelCard, fitted: Fitted) -> ModelCard:
     """Seal the bundle beside its place, prove that it loads, move it there in one step, and remove the working files."""
-    sealed = work / out.name
+    if distributed.rank() != 0:
+        return card
+    sealed = task.work / out.name
     shutil.rmtree(sealed, ignore_errors=True)
     card = seal_bundle(sealed, model, card)
     split: dict[str, Json] = {
-        "training": [training.relative(s.image) for s in training],
-        "held_out": [held_out.relative(s.image) for s in held_out],
+        "training": [task.training.relative(s.image) for s in task.training],
+        "held_out": [task.held_out.relative(s.image) for s in task.held_out],
     }
-    (sealed / "split.json").write_text(json.dumps(split, indent=1), encoding="utf-8")
-    load_inspector(sealed)
-    sealed.rename(out)
-    shutil.rmtree(work.parent, ignore_errors=True)
+    try:
+        (sealed / "split.json").write_text(json.dumps(split, indent=1) + "\n", encoding="utf-8")
+        (sealed / "card.md").write_text(render_card(card), encoding="utf-8")
+        if fitted.curves:
+            (sealed / "curves.png").write_bytes(plots.learning_curves(fitted.curves))
+        load_inspector(sealed)
+        sealed.rename(out)
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be written ({error.strerror}); nothing was left there") from error
+    shutil.rmtree(task.work.parent, ignore_errors=True)
     return card

@@ -14,7 +14,7 @@ from qc.training.thresholds import Aim
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecipe:
-    """side: input side in pixels, 0 chooses from the data. finetune_minutes: budget for fine-tuning, 0 switches it off.
+    """side: input side in pixels, 0 chooses from the data. finetune: try to train the backbone's last stage further.
 
     backbone, weights: see backbone.py. roi, ignore: as in the line's recipe. folds: of the cross-validation. flips: mirror and
     turn pictures while learning (switch off where left and right differ in meaning). views: augmented copies of each image.
@@ -28,7 +28,7 @@ class TrainingRecipe:
     roi: Polygon | None = None
     ignore: tuple[Polygon, ...] = ()
     folds: int = 5
-    finetune_minutes: float = 12.0
+    finetune: bool = True
     flips: bool = True
     views: int = 1
     quantise: bool = True
