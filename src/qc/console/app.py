@@ -23,7 +23,7 @@ from qc.console.api.labels import LabelsApi
 from qc.console.api.line import LineApi, ReleaseStatus
 from qc.console.api.live import LiveApi
 from qc.console.api.parts import PartsApi
-from qc.console.api.quality import QualityApi, QualityProvider
+from qc.console.api.quality import QualityApi
 from qc.console.api.session import COOKIE, SessionApi
 from qc.console.endpoint import Endpoint, Visitor, problem, routes_of
 from qc.console.guard import Guard
@@ -33,6 +33,7 @@ from qc.console.login_guard import LoginGuard
 from qc.console.metrics import EdgeMetrics
 from qc.console.openapi import openapi_document
 from qc.console.pictures import Pictures
+from qc.console.rates import RatesReader
 from qc.console.schema import SessionAnswer
 from qc.domain.clock import SystemClock
 from qc.domain.frame import Shot
@@ -75,12 +76,11 @@ def console_app(
     console: WebConsole,
     *,
     clock: Clock | None = None,
-    quality: QualityProvider | None = None,
     release: ReleaseStatus | None = None,
 ) -> ASGIApp:
-    """quality: reads rates; release: tells how a model release stands. Without them their pages say so."""
+    """release: tells how a model release stands; without it the page says that there is none."""
     clock = clock or SystemClock()
-    return _Application(edge, settings, console, clock=clock, quality=quality, release=release).app
+    return _Application(edge, settings, console, clock=clock, release=release).app
 
 
 class _Application:
@@ -91,7 +91,6 @@ class _Application:
         console: WebConsole,
         *,
         clock: Clock,
-        quality: QualityProvider | None,
         release: ReleaseStatus | None,
     ) -> None:
         self._edge, self._settings, self._clock = edge, settings, clock
@@ -120,8 +119,8 @@ class _Application:
             *parts.endpoints(),
             *labels.endpoints(),
             *AlarmsApi(edge.alarms, alarms, edge.control).endpoints(),
-            *LineApi(edge, release).endpoints(),
-            *QualityApi(quality).endpoints(),
+            *LineApi(edge, clock, release).endpoints(),
+            *QualityApi(RatesReader(edge)).endpoints(),
         ]
         document = openapi_document(self.endpoints, f"qc edge {edge.name}")
         routes: list[BaseRoute] = [

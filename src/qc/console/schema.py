@@ -358,11 +358,14 @@ class ModelAnswer(Answer):
 
 
 class ChallengeAnswer(Answer):
+    """due: still to be sent through in this shift."""
+
     challenge_id: str
     part_id: str
     variant: str
     defect_type: str
     severity: str
+    due: bool
     last_used: AwareDatetime | None
 
 
@@ -502,11 +505,11 @@ class PeriodAnswer(Answer):
 
 
 class EvidenceAnswer(Answer):
-    """An e-value against the threshold at which it raises an alarm; both as log10."""
+    """An e-value against the threshold at which it raises an alarm; both as log10. null: nothing to say yet."""
 
     quantity: str
     slice: str
-    log10_evidence: float
+    log10_evidence: float | None
     log10_threshold: float
 
 

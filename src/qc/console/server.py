@@ -67,7 +67,9 @@ class HttpServer:
         self._socket.close()
 
     def _serve(self) -> None:
-        with contextlib.suppress(OSError):  # pages give way to inspecting: Linux has a priority per thread, and workers inherit it
+        with contextlib.suppress(
+            OSError
+        ):  # pages give way to inspecting: Linux has a priority per thread, and workers inherit it
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         self._server.run(sockets=[self._socket])
 

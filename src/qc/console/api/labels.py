@@ -3,7 +3,7 @@
 import statistics
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from starlette.responses import Response
 
@@ -15,8 +15,6 @@ from qc.domain.errors import UnknownPart
 from qc.domain.ports import Clock
 from qc.domain.record import Json
 from qc.domain.truth import SampleTicket
-from qc.label.intake import LabelIntake
-from qc.label.queue import LabelQueue
 from qc.record.console_store import Box, ConsoleStore
 from qc.wiring import Edge
 
@@ -25,15 +23,9 @@ _SECONDS = 50
 
 
 class LabelsApi:
-    """defect_types: the line's list, offered by number; empty allows free text."""
-
-    def __init__(
-        self, edge: Edge, clock: Clock, pictures: Pictures, store: ConsoleStore, defect_types: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, edge: Edge, clock: Clock, pictures: Pictures, store: ConsoleStore) -> None:
         self._edge, self._clock, self._pictures, self._store = edge, clock, pictures, store
-        self._defect_types = list(defect_types)
-        self._queue = LabelQueue(edge.truth, clock)
-        self._intake = LabelIntake(edge.truth, clock, defect_types=defect_types)
+        self._queue = edge.street.queue
         self._lock = threading.Lock()
         self._seconds: dict[str, deque[float]] = {}
         self._mine: dict[str, int] = {}
@@ -98,11 +90,7 @@ class LabelsApi:
             "corrects": body.corrects,
         }
         fields = {key: value for key, value in fields.items() if value not in (None, "")}
-        result = (
-            self._edge.control.handle(call.command("label", fields))
-            if self._edge.control.serves("label")
-            else self._direct(fields)
-        )
+        result = self._edge.control.handle(call.command("label", fields))
         label_id = str(result["label_id"])
         if body.boxes:
             self._store.put_marks(label_id, [_box(box) for box in body.boxes])
@@ -113,11 +101,6 @@ class LabelsApi:
                 self._seconds.setdefault(call.visitor.name, deque(maxlen=_SECONDS)).append(body.seconds_spent)
         further = result.get("further_looks", 0)
         return LabelDone(label_id=label_id, further_looks=further if isinstance(further, int) else 0)
-
-    def _direct(self, fields: Mapping[str, Json]) -> Mapping[str, Json]:
-        """An edge whose control does not take labels: the same intake without the control."""
-        accepted = self._intake.submit(fields)
-        return {"label_id": accepted.label.label_id, "further_looks": len(accepted.tickets)}
 
     def _release(self, call: Call) -> Done:
         self._queue.release(call.path["ticket_id"], call.visitor.name)
@@ -131,29 +114,23 @@ class LabelsApi:
 
     def _progress(self, call: Call) -> ProgressAnswer:
         now = self._clock.now()
-        latest = self._edge.truth.open_tickets(now, limit=1)
-        window = self._window()
-        progress = self._edge.truth.progress(window, now) if window else None
+        window = self._edge.street.shift_of(now)
+        progress = self._edge.truth.progress(window, now)
         recipe = self._edge.line.setup.recipe
         with self._lock:
             seconds = list(self._seconds.get(call.visitor.name, ()))
             mine = self._mine.get(call.visitor.name, 0)
         return ProgressAnswer(
-            window=window or (latest[0].window if latest else ""),
-            asked=progress.asked if progress else 0,
-            answered=progress.answered if progress else 0,
-            expired=progress.expired if progress else 0,
+            window=window,
+            asked=progress.asked,
+            answered=progress.answered,
+            expired=progress.expired,
             waiting=self.waiting(call.visitor.name),
             planned=recipe.sampling.labels_per_window,
             mine=mine,
             median_seconds=round(statistics.median(seconds), 1) if seconds else None,
-            defect_types=self._defect_types,
+            defect_types=list(self._edge.settings.sampling.defect_types),
         )
-
-    def _window(self) -> str:
-        """The shift of the newest part."""
-        found = self._edge.store.find(limit=1)
-        return found[0].shift if found else ""
 
 
 def _box(box: Sequence[float]) -> Box:

@@ -23,6 +23,7 @@ from qc.console.schema import (
     TriggerBody,
 )
 from qc.domain.model import ModelCard
+from qc.domain.ports import Clock
 from qc.domain.recipe import Recipe
 from qc.domain.record import Json
 from qc.wiring import Edge
@@ -45,8 +46,8 @@ _COMMANDS: tuple[tuple[str, type[BaseModel], Role, str], ...] = (
 class LineApi:
     """release: None while no model release is built in."""
 
-    def __init__(self, edge: Edge, release: ReleaseStatus | None) -> None:
-        self._edge, self._release = edge, release
+    def __init__(self, edge: Edge, clock: Clock, release: ReleaseStatus | None) -> None:
+        self._edge, self._clock, self._release = edge, clock, release
 
     def endpoints(self) -> list[Endpoint]:
         look = Endpoint(
@@ -78,6 +79,8 @@ class LineApi:
     def _line(self, _call: Call) -> LineAnswer:
         edge = self._edge
         setup = edge.line.setup
+        window = edge.street.shifts.window_of(self._clock.now())
+        due = {part.challenge_id for part in edge.street.register.due(setup.recipe.variant, window)}
         recipes = [recipe for variant in edge.shelf.variants() if (recipe := edge.shelf.recipe(variant)) is not None]
         return LineAnswer(
             recipes=[_recipe(recipe, active=recipe.variant == setup.recipe.variant) for recipe in recipes],
@@ -91,6 +94,7 @@ class LineApi:
                     variant=part.variant,
                     defect_type=part.defect_type,
                     severity=part.severity,
+                    due=part.challenge_id in due,
                     last_used=part.last_used,
                 )
                 for part in edge.truth.challenge_parts()

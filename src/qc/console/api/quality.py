@@ -5,17 +5,12 @@ from collections.abc import Callable
 from qc.console.endpoint import Call, Endpoint
 from qc.console.schema import QualityAnswer, QualityQuery
 
-QualityProvider = Callable[[QualityQuery], QualityAnswer]
-"""Reads labels and records and runs the estimators; called in a worker thread, may take a second."""
-
-NOT_YET = "rates are not available on this edge yet"
+QualityReader = Callable[[QualityQuery], QualityAnswer]
 
 
 class QualityApi:
-    """provider None: the page says that rates are not available yet."""
-
-    def __init__(self, provider: QualityProvider | None) -> None:
-        self._provider = provider
+    def __init__(self, read: QualityReader) -> None:
+        self._read = read
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -26,6 +21,4 @@ class QualityApi:
         ]  # fmt: skip
 
     def _quality(self, call: Call) -> QualityAnswer:
-        if self._provider is None:
-            return QualityAnswer(available=False, message=NOT_YET)
-        return self._provider(call.query)
+        return self._read(call.query)

@@ -150,7 +150,7 @@ function Challenges({ data, onDone }) {
       : html`<div class="scroll-x"><table><thead><tr><th>${t("live.part")}</th><th>${t("label.type")}</th><th>${t("line.last_used")}</th><th></th></tr></thead><tbody>
           ${data.challenges.map(
             (part) => html`<tr key=${part.challenge_id}><td><strong>${part.challenge_id}</strong><div class="muted">${part.part_id}</div></td><td>${part.defect_type} · ${part.severity}</td>
-              <td>${part.last_used ? moment(part.last_used) : t("line.never")}</td>
+              <td>${part.due && html`<span class="tag open">${t("line.due")}</span> `}${part.last_used ? moment(part.last_used) : t("line.never")}</td>
               <td><button disabled=${busy || !may("operator") || !data.challenge_served} onClick=${() => send(part.challenge_id)}>${t("line.challenge_run")}</button></td></tr>`,
           )}</tbody></table></div>`}
   </${Card}>`;

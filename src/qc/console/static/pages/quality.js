@@ -24,6 +24,7 @@ export function Quality() {
   if (!data.available) return html`<${Empty} title=${t("quality.not_yet")} icon="quality">${data.message}</${Empty}>`;
   const headline = HEADLINES.map((name) => data.overall.rates.find((rate) => rate.metric === name)).filter(Boolean);
   return html`<div class="stack">
+    ${data.message && html`<p class="muted">${data.message}</p>`}
     <div class="rates">${headline.map((rate) => html`<${Rate} key=${rate.metric} rate=${rate} />`)}${data.challenge && html`<${Rate} rate=${{ ...data.challenge, metric: "challenge" }} />`}</div>
     <div class="columns">
       ${["detection_rate", "false_positive_rate"].map((metric) => html`<${Card} key=${metric} title=${`${t(`quality.${metric}`)} · ${t("quality.over_time")}`}><${Trend} metric=${metric} periods=${data.periods} /></${Card}>`)}
@@ -123,10 +124,11 @@ function Slices({ slices }) {
 function Evidence({ rows }) {
   if (!rows.length) return html`<p class="muted">${t("quality.evidence_none")}</p>`;
   return html`<p class="muted">${t("quality.evidence_help")}</p>${rows.map((row) => {
-    const share = Math.max(0, Math.min(1, row.log10_evidence / Math.max(0.1, row.log10_threshold)));
+    const value = row.log10_evidence;
+    const share = value === null ? 0 : Math.max(0, Math.min(1, value / Math.max(0.1, row.log10_threshold)));
     return html`<div class="ebar"><span>${row.quantity.replaceAll("_", " ")} <span class="muted">${row.slice}</span></span>
-      <span class=${`bar ${share >= 1 ? "over" : ""}`} role="img" aria-label=${`${row.log10_evidence.toFixed(1)} / ${row.log10_threshold.toFixed(1)}`}><span style=${{ width: `${100 * share}%` }}></span></span>
-      <span class="number">10^${row.log10_evidence.toFixed(1)} / 10^${row.log10_threshold.toFixed(1)}</span></div>`;
+      <span class=${`bar ${share >= 1 ? "over" : ""}`} role="img" aria-label=${`${row.quantity} ${value === null ? t("quality.nothing_yet") : value.toFixed(1)} / ${row.log10_threshold.toFixed(1)}`}><span style=${{ width: `${100 * share}%` }}></span></span>
+      <span class="number muted">${value === null ? t("quality.nothing_yet") : html`10<sup>${value.toFixed(1)}</sup>`} / 10<sup>${row.log10_threshold.toFixed(1)}</sup></span></div>`;
   })}`;
 }
 
