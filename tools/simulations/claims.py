@@ -67,7 +67,7 @@ def saving(world: World, wanted: float, replications: int) -> list[Row]:
     what = f"labels for +-5 points, {world.name}: {mine:,} stratified, {other:,} uniform (Wilson)"
     rows = [Row("4", what, f">= {wanted}x", f"{ratio:.2f}x", ratio >= wanted)]
     if world is W1:
-        planned = plan_labels(LabelQuestion(0.05, 0.01, labels_per_window=200, parts_per_window=4000)).labels
+        planned = plan_labels(LabelQuestion(0.05, 0.01, labels_per_window=200, parts_per_window=10_000)).labels
         error = planned / mine - 1
         rows.append(
             Row("4", f"planner: {planned:,} labels for the same", "within +-15 %", f"{100 * error:+.0f} %", abs(error) <= 0.15)

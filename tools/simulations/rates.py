@@ -71,13 +71,12 @@ def pipeline_quality(world, prevalence, labels, *, replications, seed, parts=20_
 
 
 def mean_half_width(world, prevalence, labels, *, replications, seed):
-    """Mean half-width of the DR interval in points, in a window large enough for the labels."""
-    return rates_quality(world, prevalence, labels, replications=replications, seed=seed, parts=max(WINDOW, 10 * labels))[
-        0
-    ].half_width
+    """Mean half-width of the DR interval in points when 2 % of the parts are labelled (a fixed number of parts would cap the gain)."""
+    dr, _ = rates_quality(world, prevalence, labels, replications=replications, seed=seed, parts=50 * labels)
+    return dr.half_width
 
 
-def labels_for(half_width, half_width_of, *, low=200, high=60_000, steps=9):
+def labels_for(half_width, half_width_of, *, low=200, high=60_000, steps=12):
     """Labels at which the mean half-width reaches the target, by halving on the logarithm."""
     a, b = np.log(low), np.log(high)
     for _ in range(steps):

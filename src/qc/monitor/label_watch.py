@@ -23,6 +23,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 _SAID = {Truth.GOOD: GOOD, Truth.DEFECT: DEFECT, Truth.UNSURE: UNSURE}
 
+_EARLY_WINDOWS = 2
 DETECTION, FALSE_POSITIVE, PREVALENCE = "detection_rate", "false_positive_rate", "prevalence"
 
 
@@ -55,6 +56,7 @@ class LabelWatch:
         self.bounds = bounds
         self._third_look = third_look
         self._windows: dict[str, Window] = {}
+        self._early: dict[str, dict[str, bool]] = {}
         self._evidence = {
             DETECTION: WindowedEvidence((len(FRACTIONS), len(DISTANCES)), keep),
             FALSE_POSITIVE: WindowedEvidence((len(FRACTIONS),), keep),
@@ -65,9 +67,11 @@ class LabelWatch:
         """A window begins under a plan with these smallest inclusion probabilities; once per window."""
         if window in self._windows:
             return
-        self._windows[window] = Window(q_rejected, q_accepted)
+        self._windows[window] = Window(q_rejected, q_accepted, passes=self._early.pop(window, {}))
         for evidence in self._evidence.values():
             evidence.start(window)
+        if self._windows[window].passes:
+            self._recompute(window)
         still = {name for evidence in self._evidence.values() for name in evidence.windows}
         self._windows = {name: kept for name, kept in self._windows.items() if name in still}
 
@@ -81,8 +85,14 @@ class LabelWatch:
         return True
 
     def challenge(self, window: str, event_id: str, *, missed: bool) -> bool:
-        """One pass of a challenge part; idempotent by event id. False when the window is unknown or closed."""
+        """One pass of a challenge part; idempotent by event id. False when the window is not open.
+
+        The first part of a shift may be a challenge part, told before the window has begun: it waits for that.
+        """
         if window not in self._windows:
+            self._early.setdefault(window, {})[event_id] = missed
+            while len(self._early) > _EARLY_WINDOWS:
+                del self._early[next(iter(self._early))]
             return False
         self._windows[window].passes[event_id] = missed
         self._recompute(window)
@@ -103,6 +113,7 @@ class LabelWatch:
     def restart(self) -> None:
         """Forget everything: another model or other thresholds judge from now on."""
         self._windows.clear()
+        self._early.clear()
         for evidence in self._evidence.values():
             evidence.restart()
 
@@ -160,13 +171,24 @@ class LabelWatch:
             }
             for name, w in self._windows.items()
         }
-        return {"windows": windows, "evidence": {name: evidence.state() for name, evidence in self._evidence.items()}}
+        early: dict[str, Json] = {name: dict(passes) for name, passes in self._early.items()}
+        return {
+            "windows": windows,
+            "early": early,
+            "evidence": {name: evidence.state() for name, evidence in self._evidence.items()},
+        }
 
     def restore(self, state: Mapping[str, Json]) -> None:
-        windows, evidence = state["windows"], state["evidence"]
+        windows, early, evidence = state["windows"], state["early"], state["evidence"]
+        assert isinstance(early, dict)
         assert isinstance(windows, dict)
         assert isinstance(evidence, dict)
         self._windows = {name: _window(body) for name, body in windows.items()}
+        self._early = {
+            name: {event: bool(missed) for event, missed in passes.items()}
+            for name, passes in early.items()
+            if isinstance(passes, dict)
+        }
         for name, body in evidence.items():
             assert isinstance(body, dict)
             self._evidence[name].restore(body)
