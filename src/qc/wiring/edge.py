@@ -242,7 +242,8 @@ def _first_setup(settings: LineSettings, shelf: Shelf, state: LineState) -> Setu
         shelf.prepare_by_part_id()
         return shelf.setup(variant)
     except CommandError as error:
-        raise ConfigError(f"recipes.active: {error}") from error
+        where = f"{variant!r}, which the last changeover chose" if variant == remembered else "recipes.active"
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _synchronous(settings: LineSettings) -> Synchronous:

@@ -31,10 +31,12 @@ class Telemetry:
         variants: Sequence[str],
         images_dropped: Callable[[], int],
         upkeep: Sequence[Callable[[], object]],
+        interval_s: float = _INTERVAL_S,
     ) -> None:
         self._line, self._publisher = line, publisher
         self._cameras, self._alarms, self._variants = cameras, alarms, list(variants)
         self._images_dropped, self._upkeep = images_dropped, upkeep
+        self._interval_s = interval_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="qc-telemetry", daemon=True)
 
@@ -58,7 +60,7 @@ class Telemetry:
 
     def _run(self) -> None:
         rounds = 0
-        while not self._stop.wait(_INTERVAL_S):
+        while not self._stop.wait(self._interval_s):
             rounds += 1
             for work in (self.publish, *(self._upkeep if rounds % _UPKEEP_EVERY == 0 else ())):
                 try:
