@@ -80,6 +80,151 @@ def demo(
     raise typer.Exit(show(DemoOptions(parts, rate, mqtt_port, http_port, ui, directory)))
 
 
+Since = Annotated[str, typer.Option("--from", help="Day or ISO 8601 time; without zone: the line's.")]
+Until = Annotated[str, typer.Option("--to", help="Day (included) or ISO 8601 time; default: now.")]
+GoalsFile = Annotated[Path | None, typer.Option("--goals", help="Default: goals.toml beside the line's settings.")]
+
+
+@app.command()
+def report(
+    config: Config,
+    since: Since = "",
+    until: Until = "",
+    compare: Annotated[str, typer.Option(help="Baseline to compare with: FROM..TO.")] = "",
+    html: Annotated[Path | None, typer.Option(help="Write the page into this file.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the same content as JSON into this file.")] = None,
+    goals: GoalsFile = None,
+) -> None:
+    """Rates with intervals, goals, cost and causes of a time range (default: the last 30 days)."""
+    from qc.commands.report import report as make
+
+    raise typer.Exit(make(config, since=since, until=until, compare=compare, html=html, json_file=json_file, goals=goals))
+
+
+@app.command()
+def audit(
+    config: Config,
+    since: Since = "",
+    until: Until = "",
+    directory: Annotated[Path | None, typer.Option(help="Of the records; default: audits in the storage folder.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check that no record was altered, removed or inserted.")] = False,
+    goals: GoalsFile = None,
+) -> None:
+    """Are the rates the same everywhere? Writes a dated, hash-chained record (default: the last 30 days)."""
+    from qc.commands.audit import audit as compare_slices
+    from qc.commands.audit import verify as check
+
+    if verify:
+        raise typer.Exit(check(config, directory=directory))
+    raise typer.Exit(compare_slices(config, since=since, until=until, directory=directory, goals=goals))
+
+
+@app.command()
+def agreement(config: Config, since: Since = "", until: Until = "", as_json: AsJson = False) -> None:
+    """How far the inspectors can be trusted: misses, false alarms, kappa, repeatability (default: the last 90 days)."""
+    from qc.commands.agreement import agreement as study
+
+    raise typer.Exit(study(config, since=since, until=until, as_json=as_json))
+
+
+@app.command("plan-labels")
+def plan_labels(
+    half_width: Annotated[float, typer.Option(help="Wanted half-width of the interval, in points.")],
+    prevalence: Annotated[float, typer.Option(help="Expected share of defective parts, in %.")],
+    metric: Annotated[str, typer.Option(help="detection_rate or false_positive_rate.")] = "detection_rate",
+    detection_rate: Annotated[float, typer.Option(help="Expected, in %.")] = 94.0,
+    false_positive_rate: Annotated[float, typer.Option(help="Expected, in %.")] = 8.0,
+    parts_per_shift: Annotated[int, typer.Option(min=1)] = 5000,
+    labels_per_shift: Annotated[int, typer.Option(min=1, help="The most that people can label in one shift.")] = 60,
+    most_shifts: Annotated[int, typer.Option(min=1, help="How many shifts the answer may take.")] = 1000,
+    verify_all_rejects: Annotated[bool, typer.Option(help="Operators look at every rejected part anyway.")] = False,
+    seconds_per_label: Annotated[float, typer.Option(min=0.1)] = 6.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulated periods.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """How many labels, over how many shifts, at what price, for an interval of +-x points."""
+    from qc.commands.plan_labels import plan, question
+
+    asked = question(
+        metric=metric,
+        half_width_points=half_width,
+        prevalence_percent=prevalence,
+        detection_rate_percent=detection_rate,
+        false_positive_rate_percent=false_positive_rate,
+        parts_per_window=parts_per_shift,
+        labels_per_window=labels_per_shift,
+        most_windows=most_shifts,
+        verify_all_rejects=verify_all_rejects,
+        seconds_per_label=seconds_per_label,
+    )
+    raise typer.Exit(plan(asked, seed=seed, as_json=as_json))
+
+
+label_app = typer.Typer(help="Labelling by spreadsheet.", no_args_is_help=True)
+app.add_typer(label_app, name="label")
+CsvFile = Annotated[Path, typer.Argument(help="CSV file.", show_default=False)]
+
+
+@label_app.command("import")
+def label_import(
+    config: Config,
+    file: CsvFile,
+    partial: Annotated[bool, typer.Option("--partial", help="Store the good rows although others are wrong.")] = False,
+) -> None:
+    """Store the answers of a filled-in file; all or nothing unless --partial."""
+    from qc.commands.label import import_file
+
+    raise typer.Exit(import_file(config, file, partial=partial))
+
+
+@label_app.command("export")
+def label_export(
+    config: Config, file: CsvFile, labeller: Annotated[str, typer.Option(help="Only what this person may answer.")] = ""
+) -> None:
+    """Write the open tickets into a file, blind: neither score nor verdict is in it."""
+    from qc.commands.label import export_file
+
+    raise typer.Exit(export_file(config, file, labeller=labeller))
+
+
+challenge_app = typer.Typer(help="Known defectives that go through the line.", no_args_is_help=True)
+app.add_typer(challenge_app, name="challenge")
+ChallengeId = Annotated[str, typer.Argument(help="The challenge part's id, for example C7.", show_default=False)]
+
+
+@challenge_app.command("register")
+def challenge_register(
+    config: Config,
+    challenge_id: ChallengeId,
+    part_id: Annotated[str, typer.Option(help="Its barcode: what the line reads.")],
+    variant: Annotated[str, typer.Option(help="Product variant, as in the recipes.")],
+    defect_type: Annotated[str, typer.Option(help="What is wrong with it.")],
+    severity: Annotated[str, typer.Option(help="The plant's own word.")] = "major",
+) -> None:
+    """Add a known defective."""
+    from qc.commands.challenge import register
+
+    raise typer.Exit(register(config, challenge_id, part_id=part_id, variant=variant, defect_type=defect_type, severity=severity))
+
+
+@challenge_app.command("list")
+def challenge_list(
+    config: Config, include_retired: Annotated[bool, typer.Option("--all", help="Retired ones too.")] = False
+) -> None:
+    """Show the register, how often each part was caught, and what is due in this shift."""
+    from qc.commands.challenge import show
+
+    raise typer.Exit(show(config, include_retired=include_retired))
+
+
+@challenge_app.command("retire")
+def challenge_retire(config: Config, challenge_id: ChallengeId) -> None:
+    """Take a part out of the rotation; its past passes stay."""
+    from qc.commands.challenge import retire
+
+    raise typer.Exit(retire(config, challenge_id))
+
+
 users_app = typer.Typer(help="Who may log in to an edge's console.", no_args_is_help=True)
 app.add_typer(users_app, name="users")
 UserName = Annotated[str, typer.Argument(help="The user's name.", show_default=False)]

@@ -21,7 +21,7 @@ S = TypeVar("S", bound=BaseModel)
 
 def load_line(path: Path, environ: Mapping[str, str] = os.environ) -> LineSettings:
     """The line's settings with absolute paths and with the secrets of the environment. Raises ConfigError."""
-    settings = _load(path, LineSettings)
+    settings = load_file(path, LineSettings)
     settings = typing.cast(LineSettings, _absolute(settings, path.resolve().parent))
     mqtt = settings.mqtt.model_copy(update={"password": _secret("mqtt", environ)})
     cameras = [_with_password(camera, environ) for camera in settings.cameras]
@@ -35,7 +35,7 @@ def load_recipes(directory: Path) -> dict[str, Recipe]:
     recipes: dict[str, Recipe] = {}
     origin: dict[str, Path] = {}
     for path in sorted(directory.glob("*.toml")):
-        recipe = _load(path, RecipeSettings).to_recipe()
+        recipe = load_file(path, RecipeSettings).to_recipe()
         if recipe.variant in recipes:
             raise ConfigError(f"{path}: variant {recipe.variant!r} is already defined in {origin[recipe.variant]}")
         recipes[recipe.variant], origin[recipe.variant] = recipe, path
@@ -44,7 +44,8 @@ def load_recipes(directory: Path) -> dict[str, Recipe]:
     return recipes
 
 
-def _load(path: Path, kind: type[S]) -> S:
+def load_file(path: Path, kind: type[S]) -> S:
+    """One TOML file as a settings type. Raises ConfigError that names file, key and what would be right."""
     try:
         text = path.read_bytes().decode("utf-8")
         raw = tomllib.loads(text)

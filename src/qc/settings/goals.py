@@ -1,6 +1,7 @@
 """What the plant wants of its line, ``configs/goals.toml``."""
 
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -9,6 +10,7 @@ from qc.goals.audit import AuditRules
 from qc.goals.cost import CostModel
 from qc.goals.targets import AT_LEAST, AT_MOST, GOAL_METRICS, Goal
 from qc.settings.base import Count, Positive, Section
+from qc.settings.files import load_file
 
 Text = Annotated[str, Field(min_length=1, max_length=80)]
 Amount = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -128,3 +130,8 @@ class GoalsSettings(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"goal names must differ; used twice: {', '.join(twice)}")
         return goals
+
+
+def load_goals(path: Path) -> GoalsSettings:
+    """``goals.toml``. Raises ConfigError. Not part of ``qc.settings``: a running edge does not need it, and it loads scipy."""
+    return load_file(path, GoalsSettings)
