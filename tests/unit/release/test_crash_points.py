@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.unit.release.conftest import BY, T0, make_bundle
 
+from qc.inspection.bundle import verify_bundle
 from qc.release.archive import export_bundle
 from qc.release.index import Index
 from qc.release.registry import Registry
@@ -71,10 +72,10 @@ def working(registry: Registry) -> Index:
     assert index.recipes["cell"].active.model in registry.models()
     for state in index.recipes.values():
         for slot in state.slots():
-            assert registry.prove(slot.model).sha256 == slot.sha256
+            assert verify_bundle(registry.path(slot.model)).card.sha256 == slot.sha256
     assert [step.number for step in index.history] == list(range(1, len(index.history) + 1))
     for model in registry.models():
-        registry.prove(model)  # nothing half-written under a model's name
+        verify_bundle(registry.path(model))  # nothing half-written under a model's name
     return index
 
 

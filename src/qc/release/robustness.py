@@ -1,0 +1,93 @@
+"""Does the candidate bear disturbances of the picture as well as the incumbent? On a share of the labelled parts, the same for both."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import cv2
+import numpy as np
+
+from qc.domain.frame import Pixels
+from qc.release.evidence import Contender, Evidence, Progress, RecipeOf
+from qc.release.paired import compare
+from qc.release.report import Check
+from qc.release.rules import GateRules
+
+
+def _levels(pixels: Pixels, gain: float, offset: float) -> Pixels:
+    return np.asarray(cv2.convertScaleAbs(pixels, alpha=gain, beta=offset), np.uint8)
+
+
+def _contrast(pixels: Pixels, gain: float) -> Pixels:
+    mean = float(pixels.mean())
+    return np.asarray(np.clip((pixels.astype(np.float32) - mean) * gain + mean, 0, 255), np.uint8)
+
+
+def _blur(pixels: Pixels) -> Pixels:
+    """As half a per cent of the picture's width out of focus."""
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), max(0.6, pixels.shape[1] / 200)), np.uint8)
+
+
+def _noise(pixels: Pixels) -> Pixels:
+    """Eight grey levels; the same noise for the same picture, so that both models see one picture."""
+    rng = np.random.default_rng(int(pixels[::7, ::7].sum()))
+    return np.clip(pixels + rng.normal(0, 8, pixels.shape), 0, 255).astype(np.uint8)
+
+
+def _shift(pixels: Pixels) -> Pixels:
+    """Three per cent to the right and down; the edge repeats."""
+    height, width = pixels.shape[:2]
+    move = np.array([[1, 0, 0.03 * width], [0, 1, 0.03 * height]], np.float32)
+    return np.asarray(cv2.warpAffine(pixels, move, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _jpeg(pixels: Pixels) -> Pixels:
+    packed = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 50])[1]
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+
+
+DISTURBANCES: Final[dict[str, Callable[[Pixels], Pixels]]] = {
+    "darker": lambda pixels: _levels(pixels, 0.8, 0),
+    "brighter": lambda pixels: _levels(pixels, 1.2, 0),
+    "less contrast": lambda pixels: _contrast(pixels, 0.7),
+    "more contrast": lambda pixels: _contrast(pixels, 1.3),
+    "blur": _blur,
+    "noise": _noise,
+    "shift": _shift,
+    "jpeg": _jpeg,
+}
+"""What a camera, a lamp or a conveyor does to pictures within a year, at a strength at which a person still sees the defects."""
+
+
+def robustness_checks(
+    evidence: Evidence, pair: tuple[Contender, Contender], recipe_of: RecipeOf, rules: GateRules, progress: Progress
+) -> Iterator[Check]:
+    """One check per disturbance: right answers of the candidate against the incumbent's (pair), on the same disturbed pictures."""
+    rng = np.random.default_rng(0)
+    chosen: list[int] = []
+    for truth in (True, False):  # as many defects as good parts, as far as there are any
+        rows = np.flatnonzero((evidence.defective == truth) & evidence.independent)
+        chosen += rng.permutation(rows)[: rules.robustness_parts // 2].tolist()
+    answers = {name: np.zeros((len(chosen), 2), bool) for name in DISTURBANCES}
+    for done, row in enumerate(chosen):
+        progress("disturbances", done + 1, len(chosen))
+        part, pixels = evidence.parts[row], evidence.parts[row].read()
+        recipe = recipe_of(part.variant)
+        for name, disturb in DISTURBANCES.items():
+            picture = disturb(pixels)
+            for column, model in enumerate(pair):
+                answers[name][done, column] = (model.score(picture, recipe) >= model.slot.review_at) == part.defective
+    for name, right in answers.items():
+        gained, lost = int((right[:, 0] & ~right[:, 1]).sum()), int((right[:, 1] & ~right[:, 0]).sum())
+        gain = compare(gained, lost, len(chosen), margin=rules.robustness_margin, confidence=rules.confidence)
+        shares = right.mean(0) if len(chosen) else np.zeros(2)
+        yield Check(
+            name="robustness",
+            slice=name,
+            outcome=gain.outcome,
+            message=f"right on {shares[0]:.1%} of the disturbed parts, the incumbent on {shares[1]:.1%}",
+            estimate=gain.estimate,
+            low=gain.low,
+            high=gain.high,
+            n=gain.n,
+            labels_needed=f"{gain.needed} parts" if gain.needed else "",
+        )

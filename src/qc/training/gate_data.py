@@ -1,0 +1,59 @@
+"""Data sets at the gate: labelled parts for judging, and what a candidate was trained on."""
+
+import json
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from qc.domain.errors import DatasetError
+from qc.release.evidence import LabelledPart, TrainingParts, pixel_hash
+from qc.training.checks import check_dataset
+from qc.training.checks.findings import sentence
+from qc.training.dataset import Dataset, read_image
+from qc.training.scan import scan_dataset
+
+
+def labelled_parts(dataset: Dataset, default_variant: str) -> list[LabelledPart]:
+    """Every sample; default_variant for those that name none."""
+    return [
+        LabelledPart(partial(read_image, s), s.is_defect, s.variant or default_variant, s.environment, s.group) for s in dataset
+    ]
+
+
+def training_share(bundle: Path, dataset: Dataset) -> Dataset:
+    """The samples that the bundle was trained on by its ``split.json``; all of them when it does not say or names none of these."""
+    try:
+        named = set(json.loads((bundle / "split.json").read_text("utf-8"))["training"])
+    except FileNotFoundError:
+        return dataset
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{bundle / 'split.json'}: cannot be read ({error}); copy the bundle again") from error
+    share = dataset.where(lambda s: dataset.relative(s.image) in named)
+    return share if share.samples else dataset
+
+
+def trained_on(datasets: Sequence[Dataset]) -> TrainingParts | None:
+    """Pixel hashes and group names; None when no data set is given. Reads every picture."""
+    if not datasets:
+        return None
+    pictures = frozenset(pixel_hash(read_image(sample)) for dataset in datasets for sample in dataset)
+    return TrainingParts(pictures, frozenset(sample.group for dataset in datasets for sample in dataset if sample.group))
+
+
+def data_errors(datasets: Sequence[Dataset]) -> list[str] | None:
+    """What the data checks call errors, as sentences; None when no data set is given."""
+    return [sentence(error) for dataset in datasets for error in check_dataset(dataset).errors] if datasets else None
+
+
+def near_copies(training: Sequence[Dataset], data: Dataset, known: TrainingParts | None) -> int | None:
+    """Labelled pictures that nearly repeat a training picture under another group's name; None without training data."""
+    if not training or known is None:
+        return None
+    unknown = data.where(lambda s: s.group not in known.groups)
+    samples = (*(s for dataset in training for s in dataset), *unknown)
+    first_labelled = len(samples) - len(unknown)
+    root = Path(os.path.commonpath([data.root, *(dataset.root for dataset in training)]))
+    groups = [g.members for g in scan_dataset(Dataset(root, samples)).copies().groups if not g.exact]
+    leaked = [g for g in groups if g[0] < first_labelled]
+    return len({i for members in leaked for i in members if i >= first_labelled})

@@ -1,0 +1,85 @@
+"""May CANDIDATE take the place of the active model? Judges both on the same labelled parts by the rules of configs/gate.toml.
+
+Exit code 0 PASS, 1 FAIL, 3 NOT ENOUGH EVIDENCE, 2 for an error. With --registry the report opens the way to `qc models promote`.
+Example: tools/gate.py models/solar-2 --against models/solar-mono-1 --data holdout --training-data train --registry models
+"""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from qc.domain.errors import QcError
+from qc.domain.recipe import Recipe
+from qc.inspection.session import Runtime, load_inspector
+from qc.release.candidate import data_checks, open_candidate, slot_of
+from qc.release.evidence import Contender
+from qc.release.gate import refused_report, run_gate
+from qc.release.page import as_text
+from qc.release.registry import Registry
+from qc.release.report import Outcome
+from qc.release.signing import load_keys
+from qc.settings.files import load_recipes
+from qc.settings.gate import load_gate
+from qc.training import gate_data
+from qc.training.dataset import read_dataset
+
+RULES = Path(__file__).resolve().parents[1] / "configs" / "gate.toml"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("candidate", type=Path, help="a bundle: models/NAME")
+    parser.add_argument("--against", type=Path, required=True, help="the active model's bundle")
+    parser.add_argument("--data", type=Path, required=True, help="labelled parts that neither model was made from")
+    parser.add_argument("--split", default="", help="only this split of --data, for example test")
+    parser.add_argument("--training-data", type=Path, nargs="+", default=[], help="what the candidate was trained on")
+    parser.add_argument("--variant", nargs="+", default=[], help="variants that the active model serves (default: its card's)")
+    parser.add_argument("--recipes", type=Path, help="recipe files, for regions and the active model's thresholds")
+    parser.add_argument("--rules", type=Path, default=RULES)
+    parser.add_argument("--public-key", type=Path, nargs="+", default=[])
+    parser.add_argument("--registry", type=Path, help="keep the report in this model directory")
+    parser.add_argument("--json", action="store_true")
+    try:
+        return gate(parser.parse_args())
+    except QcError as error:
+        print(f"gate.py: {error}", file=sys.stderr)
+        return 2
+
+
+def gate(a: argparse.Namespace) -> int:
+    rules, runtime = load_gate(a.rules), Runtime(intra_op_threads=1)
+    data = read_dataset(a.data).in_split(a.split) if a.split else read_dataset(a.data)
+    training = [gate_data.training_share(a.candidate, read_dataset(path)) for path in a.training_data]
+    recipes = load_recipes(a.recipes) if a.recipes else {}
+    active = load_inspector(a.against, runtime)
+    incumbent = Contender(slot_of(active.card, recipes.values()), active)
+    serves = a.variant or list(active.card.variants) or list(data.variants)
+    known = gate_data.trained_on(training)
+    candidate, findings = open_candidate(a.candidate, runtime, rules, load_keys(a.public_key))
+    findings += data_checks(gate_data.data_errors(training), gate_data.near_copies(training, data, known), rules)
+    common = {"serves": serves, "made_at": datetime.now(UTC)}
+    if candidate is None:
+        slot = Registry(a.candidate.parent).slot(a.candidate.name)
+        report = refused_report(slot, incumbent.slot, findings, rules=rules, **common)
+    else:
+        report = run_gate(
+            gate_data.labelled_parts(data, serves[0]),
+            Contender(slot_of(candidate.card), candidate),
+            incumbent,
+            rules,
+            recipe_of=lambda variant: recipes.get(variant) or Recipe(variant, "", 0.5, 0.5),
+            data=f"{a.data.name}, {data.content_hash()[:12]}",
+            trained_on=known,
+            findings=findings,
+            progress=lambda what, done, total: print(f"\r{what} {done}/{total} ", end="", file=sys.stderr),
+            **common,
+        )
+    print(report.model_dump_json(indent=1) if a.json else f"\n{as_text(report)}")
+    if a.registry:
+        print(f"kept as {Registry(a.registry).add_report(report)}", file=sys.stderr)
+    return {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.NOT_ENOUGH_EVIDENCE: 3}[report.outcome]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
