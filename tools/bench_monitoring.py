@@ -29,7 +29,7 @@ def run(scale: float, processes: int, say=print) -> list[Row]:
             rows += found
             missed = [row for row in found if row.met is False]
             say(f"{i}/{len(all_jobs)}  {seconds:6.1f} s  {found[0].what}" + "".join(f"\n    MISSED {r}" for r in missed))
-    return sorted(rows, key=lambda row: int(row.point))
+    return sorted(rows, key=lambda row: int(row.point) if row.point.isdigit() else 99)
 
 
 def summary(rows: list[Row]) -> list[Row]:

@@ -10,7 +10,7 @@ from qc.domain.errors import EvaluationError
 from qc.evaluate.planner import LabelQuestion, plan_labels
 from qc.evaluate.sample import LabelledSample, Population
 from qc.evaluate.stratified import detection_rate
-from simulations import input_alarms, label_alarms, rates
+from simulations import cost, input_alarms, label_alarms, rates
 from simulations.worlds import W1, W2, W3, W4, W5, World, Z
 
 
@@ -213,6 +213,23 @@ def order() -> list[Row]:
     return [Row("12", "largest change when labels are shuffled", "none (rounding)", f"{worst:.1e}", worst < 1e-12)]
 
 
+def costs() -> list[Row]:
+    mean, median, high = cost.monitor_us()
+    rows = [
+        Row(
+            "cost",
+            "monitor, processor time per part on the line",
+            "",
+            f"mean {mean:.1f} us, median {median:.1f} us, p99.9 {high:.0f} us",
+            None,
+        )
+    ]
+    return rows + [
+        Row("cost", f"six rates over 10 million parts, 50,000 labels, {by}", "seconds", f"{seconds:.1f} s", None)
+        for by, seconds in cost.report_s().items()
+    ]
+
+
 def jobs(scale: float) -> list[Callable[[], list[Row]]]:
     """scale 1: the full size of the claims; smaller for a quick look."""
 
@@ -237,4 +254,4 @@ def jobs(scale: float) -> list[Callable[[], list[Row]]]:
         *(partial(scores, noise, size(1000)) for noise in (0.0, 0.1)),
         *(partial(embeddings, noise, size(1000)) for noise in (0.0, 0.1)),
     ]
-    return [*cells, *pipelines, *savings, refusals, *alarms, partial(inspectors, size(2000)), order]
+    return [*cells, *pipelines, *savings, refusals, *alarms, partial(inspectors, size(2000)), order, costs]

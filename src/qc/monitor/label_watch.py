@@ -57,6 +57,8 @@ class LabelWatch:
         self._third_look = third_look
         self._windows: dict[str, Window] = {}
         self._early: dict[str, dict[str, bool]] = {}
+        self._stale: set[str] = set()
+        """Windows whose product must be computed again before it is used."""
         self._evidence = {
             DETECTION: WindowedEvidence((len(FRACTIONS), len(DISTANCES)), keep),
             FALSE_POSITIVE: WindowedEvidence((len(FRACTIONS),), keep),
@@ -67,11 +69,11 @@ class LabelWatch:
         """A window begins under a plan with these smallest inclusion probabilities; once per window."""
         if window in self._windows:
             return
+        self._refresh()  # before the oldest window is closed
         self._windows[window] = Window(q_rejected, q_accepted, passes=self._early.pop(window, {}))
         for evidence in self._evidence.values():
             evidence.start(window)
-        if self._windows[window].passes:
-            self._recompute(window)
+        self._stale.add(window)
         still = {name for evidence in self._evidence.values() for name in evidence.windows}
         self._windows = {name: kept for name, kept in self._windows.items() if name in still}
 
@@ -81,7 +83,7 @@ class LabelWatch:
             return False
         _, _, looks = self._windows[window].looks.setdefault(event_id, (q, rejected, {}))
         looks[review_round] = _SAID[truth]
-        self._recompute(window)
+        self._stale.add(window)
         return True
 
     def challenge(self, window: str, event_id: str, *, missed: bool) -> bool:
@@ -95,7 +97,7 @@ class LabelWatch:
                 del self._early[next(iter(self._early))]
             return False
         self._windows[window].passes[event_id] = missed
-        self._recompute(window)
+        self._stale.add(window)
         return True
 
     @property
@@ -104,16 +106,19 @@ class LabelWatch:
         return len(self._windows)
 
     def log_value(self, quantity: str) -> float:
+        self._refresh()
         return self._evidence[quantity].log_value()
 
     def restart_evidence(self, quantity: str) -> None:
         """Forget the evidence of one quantity: its alarm was acknowledged. Its next window starts it again."""
+        self._refresh()
         self._evidence[quantity].restart()
 
     def restart(self) -> None:
         """Forget everything: another model or other thresholds judge from now on."""
         self._windows.clear()
         self._early.clear()
+        self._stale.clear()
         for evidence in self._evidence.values():
             evidence.restart()
 
@@ -128,6 +133,11 @@ class LabelWatch:
             if quantity == DETECTION:
                 found += sorted(event for event, missed in window.passes.items() if missed)
         return found
+
+    def _refresh(self) -> None:
+        for name in self._stale & self._windows.keys():
+            self._recompute(name)
+        self._stale.clear()
 
     def _recompute(self, name: str) -> None:
         window, bounds = self._windows[name], self.bounds
@@ -162,6 +172,7 @@ class LabelWatch:
         return kept, truth.defective[use], d, q
 
     def state(self) -> dict[str, Json]:
+        self._refresh()
         windows: dict[str, Json] = {
             name: {
                 "q_rejected": w.q_rejected,

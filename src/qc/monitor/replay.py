@@ -26,5 +26,6 @@ def replay(
         ((one.passed_at, 2, partial(monitor.on_pass, variant, one)) for variant, one in passes),
         key=lambda step: step[:2],
     )
-    for _, _, feed in steps:
-        feed()
+    with monitor.catching_up():
+        for _, _, feed in steps:
+            feed()

@@ -12,7 +12,8 @@ Parts during a planned stop are not looked at. Canary parts belong to the releas
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -99,6 +100,7 @@ class Monitor:
         self._since: dict[str, datetime] = {}
         """When a variant's model or thresholds last changed: tickets from before do not count."""
         self._faults: dict[str, deque[bool]] = {}
+        self._catching_up = False
         self._seen = 0
         self._resume_after = 0
         self.lots = 0
@@ -160,6 +162,18 @@ class Monitor:
         with self._lock:
             if challenge.passed_at >= self._since.get(variant, _LONG_AGO):
                 self._label_watch(variant).challenge(challenge.window, challenge.event_id, missed=not challenge.rejected)
+                self._judge_labels(variant)
+
+    @contextmanager
+    def catching_up(self) -> Iterator[None]:
+        """While stored labels and passes are fed in bulk: they are judged once, at the end."""
+        with self._lock:
+            self._catching_up = True
+            try:
+                yield
+            finally:
+                self._catching_up = False
+            for variant in sorted(self._labels):
                 self._judge_labels(variant)
 
     def relearn(self, variant: str, camera_id: str) -> None:
@@ -266,6 +280,8 @@ class Monitor:
             self._follow_up.quiet((quantity, variant))
 
     def _judge_labels(self, variant: str) -> None:
+        if self._catching_up:
+            return
         watch, bar = self._label_watch(variant), self._label_threshold()
         for quantity in RATES:
             self._follow_up.restart_if_acknowledged((quantity, variant), partial(watch.restart_evidence, quantity))
