@@ -140,10 +140,15 @@ class Stage:
         (folder / "recipes").mkdir(parents=True, exist_ok=True)
         (folder / "in").mkdir(exist_ok=True)
         if not (folder / "models").exists():
-            write_tiny_bundle(folder / "models", "spots", height=64, width=64, kind="contrast")
+            write_tiny_bundle(folder / "models", "spots", height=128, width=128, kind="contrast")
         for variant, review_at, reject_at in (("plate-a", 0.42, 0.55), ("plate-b", 0.5, 0.65)):
             text = _RECIPE.format(
-                variant=variant, review_at=review_at, reject_at=reject_at, labels=labels, expected=expected, run_rejects=run_rejects
+                variant=variant,
+                review_at=review_at,
+                reject_at=reject_at,
+                labels=labels,
+                expected=expected,
+                run_rejects=run_rejects,
             )
             (folder / "recipes" / f"{variant}.toml").write_text(text)
         text = _LINE.format(edge=edge, mqtt=str(mqtt_port is not None).lower(), port=mqtt_port or 1883, websocket=websocket)

@@ -27,7 +27,7 @@ STATUS_OF_CODE = {
     "not_found": 404,
     "unknown_ticket": 404,
     "unknown_part": 404,
-    "unknown_command": 501,
+    "unknown_command": 404,
     "unknown_challenge": 404,
     "too_large": 413,
     "media_type": 415,

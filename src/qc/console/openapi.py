@@ -23,7 +23,6 @@ _REASONS = {
     415: "not application/json",
     422: "a parameter or field is missing, unknown or has a wrong value",
     429: "too many attempts; wait for Retry-After seconds",
-    501: "this edge does not serve that command",
     503: "busy, or the store cannot be used now",
 }
 

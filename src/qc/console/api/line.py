@@ -63,7 +63,7 @@ class LineApi:
                 role=role,
                 body=body,
                 tag="line",
-                errors=(404, 409, 501),
+                errors=(404, 409),
             )
             for name, body, role, summary in _COMMANDS
         ]

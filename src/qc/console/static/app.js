@@ -1,7 +1,7 @@
 // The frame around the pages: navigation, state of the line, who is logged in.
 
 import { html, render, useEffect, useState } from "./vendor/htm-preact-3.1.1.js";
-import { follow, lastNews, loadSession, note, notes, session, stale, status, useSignal } from "./store.js";
+import { cameFrom, follow, lastNews, loadSession, note, notes, session, stale, status, useSignal } from "./store.js";
 import { Icon, t, time } from "./ui.js";
 import { Live } from "./pages/live.js";
 
@@ -19,6 +19,7 @@ const loaded = { live: Live };
 function useRoute() {
   const read = () => {
     const [page, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+    if (page in LOADERS && page !== "account") cameFrom.hash = location.hash;
     return { page: page in LOADERS ? page : "live", argument: decodeURIComponent(rest.join("/")) };
   };
   const [route, setRoute] = useState(read());

@@ -35,6 +35,7 @@ export const parts = signal([]);
 export const stale = signal(false);
 export const lastNews = signal(0);
 export const notes = signal([]);
+export const cameFrom = { hash: "#/live" }; // where the login page leads back to
 
 const ORDER = ["viewer", "operator", "engineer", "admin"];
 

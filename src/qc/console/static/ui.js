@@ -118,6 +118,8 @@ const COUNT = new Intl.NumberFormat(undefined);
 
 export const time = (iso) => (iso ? TIME.format(new Date(iso)) : "–");
 export const moment = (iso) => (iso ? MOMENT.format(new Date(iso)) : "–");
+const DAY = new Intl.DateTimeFormat(undefined, { day: "2-digit", month: "short", year: "numeric" });
+export const day = (iso) => (iso ? DAY.format(new Date(iso)) : "–");
 export const count = (n) => (n === null || n === undefined ? "–" : COUNT.format(n));
 export const score = (x) => (x === null || x === undefined ? "–" : x.toFixed(3));
 export const percent = (x, digits = 1) => (x === null || x === undefined ? "–" : `${(100 * x).toFixed(digits)} %`);
@@ -159,7 +161,7 @@ export function Picture({ part, heat = 0, boxes = true, alt, size = "screen" }) 
       draggable=${false}
     />
     ${heat > 0 && part.heatmap && layerFailed !== part.event_id &&
-    html`<img class="layer" src=${part.heatmap} alt="" style=${{ opacity: heat }} onError=${() => setLayerFailed(part.event_id)} draggable=${false} />`}
+    html`<img key=${part.event_id} class="layer" src=${part.heatmap} alt="" style=${{ opacity: heat }} onError=${() => setLayerFailed(part.event_id)} draggable=${false} />`}
     ${boxes && shape && part.regions.length > 0 && html`<${Boxes} shape=${shape} boxes=${part.regions.map((r) => [r.x, r.y, r.width, r.height])} />`}
   </div>`;
 }
@@ -173,5 +175,5 @@ export const Boxes = ({ boxes, shape: [w, h], css = "" }) =>
     )}
   </svg>`;
 
-export const Facts = ({ rows }) =>
-  html`<dl class="facts">${rows.filter(Boolean).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+export const Facts = ({ rows, css = "" }) =>
+  html`<dl class=${`facts ${css}`}>${rows.filter(Boolean).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;

@@ -1,7 +1,7 @@
 // Logging in and out, the own password, and the list of users for admins.
 
 import { html, useState } from "../vendor/htm-preact-3.1.1.js";
-import { api, follow, loadSession, may, note, session, useApi, useSignal } from "../store.js";
+import { api, cameFrom, follow, loadSession, may, note, session, useApi, useSignal } from "../store.js";
 import { Card, Facts, Icon, moment, t, useAction } from "../ui.js";
 
 const values = (event) => {
@@ -26,7 +26,7 @@ function LogIn({ me }) {
     try {
       session.set(await api("POST", "session", body));
       follow();
-      if (location.hash === "#/account") history.length > 1 ? history.back() : (location.hash = "#/live");
+      if (location.hash === "#/account") location.hash = cameFrom.hash;
     } catch (error) {
       note(error.message, "error");
     }

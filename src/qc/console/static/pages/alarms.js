@@ -51,7 +51,7 @@ function Detail({ alarm, onDone }) {
       <button class="primary" disabled=${!allowed || alarm.state === "acknowledged"} onClick=${() => setDialog("ack")}>${t("alarms.acknowledge")}</button>
       <button disabled=${!allowed} onClick=${() => setDialog("snooze")}>${t("alarms.snooze")}</button>
       ${!allowed && html`<a href="#/account">${t("common.login_needed")}</a>`}</div>`}
-    ${alarm.evidence_by_cause.length > 0 && html`<div><h3>${t("alarms.speaks")}</h3><${Facts} rows=${alarm.evidence_by_cause.map(([cause, sentence]) => [t(`alarms.causes.${cause}`), sentence])} /></div>`}
+    ${alarm.evidence_by_cause.length > 0 && html`<div><h3>${t("alarms.speaks")}</h3><${Facts} css="prose" rows=${alarm.evidence_by_cause.map(([cause, sentence]) => [t(`alarms.causes.${cause}`), sentence])} /></div>`}
     ${alarm.parts.length > 0 && html`<div><h3>${t("alarms.pictures")}</h3><${Evidence} events=${alarm.parts.slice(0, 8)} /></div>`}
     ${dialog === "ack" && html`<${Acknowledge} alarm=${alarm} onClose=${() => setDialog("")} onDone=${onDone} />`}
     ${dialog === "snooze" && html`<${Snooze} alarm=${alarm} onClose=${() => setDialog("")} onDone=${onDone} />`}

@@ -31,6 +31,7 @@ function Desk() {
   const last = useRef(null);
   const began = useRef(performance.now());
   const busy = useRef(false);
+  const done = useRef(new Set()); // an answer may overtake the list of tickets that was asked for before it
   const { data: progress, reload } = useApi("labels/progress", 10000);
   const types = progress?.defect_types.length ? progress.defect_types : recent;
   const ticket = again?.ticket ?? queue?.[0];
@@ -38,7 +39,7 @@ function Desk() {
   const fetchNext = async () => {
     try {
       const { tickets } = await api("POST", "labels/next", { count: 3 });
-      setQueue(tickets);
+      setQueue(tickets.filter((one) => !done.current.has(one.ticket_id)));
       for (const next of tickets.slice(1)) new Image().src = next.image;
     } catch (error) {
       note(error.message, "error");
@@ -62,13 +63,14 @@ function Desk() {
   const answer = async (truth, chosen = type) => {
     if (!ticket || busy.current) return;
     busy.current = true;
+    done.current.add(ticket.ticket_id);
     const body = { ticket_id: ticket.ticket_id, truth, seconds_spent: Math.round((performance.now() - began.current) / 100) / 10 };
     if (truth === "defect" && chosen.trim()) body.defect_type = chosen.trim();
     if (truth === "defect" && boxes.length) body.boxes = boxes;
     if (again) body.corrects = again.label_id;
     try {
-      const done = await api("POST", "labels", body);
-      last.current = { ticket, label_id: done.label_id };
+      const stored = await api("POST", "labels", body);
+      last.current = { ticket, label_id: stored.label_id };
       if (body.defect_type && !progress?.defect_types.length) {
         const kept = [body.defect_type, ...recent.filter((name) => name !== body.defect_type)].slice(0, 9);
         setRecent(kept);
@@ -76,12 +78,12 @@ function Desk() {
       }
       note(t("label.saved", { truth: t(`label.${truth}`) }));
       if (again) setAgain(null);
-      else setQueue(queue.slice(1));
+      else setQueue((all) => all.filter((one) => one.ticket_id !== ticket.ticket_id));
       reload();
     } catch (error) {
       note(error.code === "answered" || error.code === "ticket_expired" ? t("label.expired") : error.message, "error");
       if (again) setAgain(null);
-      else setQueue(queue.slice(1));
+      else setQueue((all) => all.filter((one) => one.ticket_id !== ticket.ticket_id));
     }
     busy.current = false;
     fetchNext();

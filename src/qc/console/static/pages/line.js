@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/htm-preact-3.1.1.js";
 import { may, status, useApi, useSignal } from "../store.js";
-import { Card, Dialog, Facts, Icon, moment, percent, score, t, time, useAction } from "../ui.js";
+import { Card, day, Dialog, Facts, Icon, moment, percent, score, t, time, useAction } from "../ui.js";
 
 export function Line() {
   const now = useSignal(status);
@@ -123,7 +123,7 @@ function Models({ data, onDone }) {
       (one) => html`<div class="stack">
         <div class="row"><strong>${one.model}</strong><span class="tag good">${t(`line.phase.${one.phase}`)}</span><span class="muted">${one.sha256.slice(0, 12)}</span></div>
         <${Facts} rows=${[
-          [t("line.trained"), moment(one.created_at)],
+          [t("line.trained"), day(one.created_at)],
           ...ratesOf(one.rates).map(([name, rate]) => [t(`quality.${name}`), `${percent(rate.estimate)} (${percent(rate.low)} – ${percent(rate.high)}), n ${rate.n}`]),
         ]} />
         ${one.limits.length > 0 && html`<details><summary>${t("line.limits")}</summary><ul>${one.limits.map((limit) => html`<li>${limit}</li>`)}</ul></details>`}
@@ -147,7 +147,7 @@ function Challenges({ data, onDone }) {
   return html`<${Card} title=${t("line.challenges")} actions=${html`<${Locked} role="operator" />`}>
     ${data.challenges.length === 0
       ? html`<p class="muted">${t("line.no_challenges")}</p>`
-      : html`<div class="scroll-x"><table><thead><tr><th>${t("live.part")}</th><th>${t("label.type")}</th><th>${t("line.last_used")}</th><th></th></tr></thead><tbody>
+      : html`<div class="scroll-x" tabindex="0"><table><thead><tr><th>${t("live.part")}</th><th>${t("label.type")}</th><th>${t("line.last_used")}</th><th></th></tr></thead><tbody>
           ${data.challenges.map(
             (part) => html`<tr key=${part.challenge_id}><td><strong>${part.challenge_id}</strong><div class="muted">${part.part_id}</div></td><td>${part.defect_type} · ${part.severity}</td>
               <td>${part.due && html`<span class="tag open">${t("line.due")}</span> `}${part.last_used ? moment(part.last_used) : t("line.never")}</td>
@@ -158,7 +158,7 @@ function Challenges({ data, onDone }) {
 
 export function Recent({ entries }) {
   return html`<${Card} title=${t("line.recent")}>
-    <div class="scroll-x"><table><thead><tr><th>${t("line.when")}</th><th>${t("line.who")}</th><th>${t("line.what")}</th><th>${t("line.outcome")}</th></tr></thead>
+    <div class="scroll-x" tabindex="0"><table><thead><tr><th>${t("line.when")}</th><th>${t("line.who")}</th><th>${t("line.what")}</th><th>${t("line.outcome")}</th></tr></thead>
       <tbody>${entries.map(
         (entry) => html`<tr><td class="number" title=${entry.at}>${time(entry.at)}</td><td>${entry.who} <span class="muted">${entry.via}</span></td>
           <td>${entry.action} <span class="muted">${Object.entries(entry.detail).filter(([key]) => key !== "address").map(([key, value]) => `${key} ${value}`).join(", ").slice(0, 80)}</span></td>

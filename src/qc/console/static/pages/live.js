@@ -38,17 +38,19 @@ const ready = (source) =>
   });
 
 // The newest part whose picture has arrived: verdict and picture always belong together. Slow networks skip parts.
-function useShown(known, wanted) {
+function useShown(known, wanted, heat) {
   const [shown, setShown] = useState(null);
   const next = useRef(null);
   const busy = useRef(false);
+  const withHeat = useRef(heat);
+  withHeat.current = heat;
   const step = async () => {
     if (busy.current || !next.current) return;
     busy.current = true;
     const part = next.current;
     next.current = null;
     const began = performance.now();
-    if (part.image) await ready(`${part.image}?size=screen`);
+    await Promise.all([part.image && ready(`${part.image}?size=screen`), withHeat.current && part.heatmap && ready(part.heatmap)]);
     setShown(part);
     requestAnimationFrame(() => requestAnimationFrame(() => measure(part)));
     setTimeout(() => {
@@ -88,7 +90,7 @@ export function Live() {
   const [heatOn, setHeatOn] = useRemembered("heat-on", true);
   const [only, setOnly] = useRemembered("follow", "all");
   const [pinned, setPinned] = useState(null);
-  const followed = useShown(known, only === "rejects" ? rejects : every);
+  const followed = useShown(known, only === "rejects" ? rejects : every, heatOn);
   const part = pinned ?? followed;
   const dead = old || (now && ["stopped", "stuck", "not_storing"].includes(now.state));
   useKeys({ h: () => setHeatOn(!heatOn), Escape: () => setPinned(null) }, [heatOn]);
@@ -114,7 +116,7 @@ export function Live() {
       <${Card} class="tight">
         <div class="score-line"><span class="muted">${t("live.score")}</span><strong class="number">${score(part.score)}</strong></div>
         <${Gauge} value=${part.score} reviewAt=${part.review_at} rejectAt=${part.reject_at} />
-        <${Facts} rows=${[
+        <${Facts} css="pairs" rows=${[
           [t("live.part"), html`<a href=${`#/browse/${part.event_id}`}>${part.part_id}</a>`],
           [t("live.variant"), part.variant],
           [t("live.model"), `${part.model} · ${part.model_version.slice(0, 8)}`],
@@ -145,7 +147,7 @@ function Strip({ known, shown, onPick }) {
   return html`<section class="strip" aria-label=${t("live.strip", { n: known.length })}>
     ${known.map(
       (part) => html`<button key=${part.event_id} class=${`tile ${part.event_id === shown.event_id ? "current" : ""}`} onClick=${() => onPick(part)}
-        aria-label=${`${part.part_id}: ${t(`verdict.${part.verdict}`)}, ${t("live.score")} ${score(part.score)}`} title=${part.part_id}>
+        aria-label=${`${part.part_id}: ${t(`verdict.${part.verdict}`)}, ${t("live.score")} ${part.score === null ? "–" : part.score.toFixed(2)}`} title=${part.part_id}>
         <${Sign} verdict=${part.verdict} size=${26} /><span>${part.score === null ? "–" : part.score.toFixed(2)}</span></button>`,
     )}
   </section>`;

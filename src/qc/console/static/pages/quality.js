@@ -109,7 +109,7 @@ function Trend({ metric, periods }) {
 
 function Slices({ slices }) {
   const metrics = ["detection_rate", "false_positive_rate", "escapes_ppm", "review_rate"];
-  return html`<div class="scroll-x"><table><thead><tr><th></th><th>${t("quality.parts")}</th>${metrics.map((metric) => html`<th>${t(`quality.${metric}`)}</th>`)}</tr></thead>
+  return html`<div class="scroll-x" tabindex="0"><table><thead><tr><th></th><th>${t("quality.parts")}</th>${metrics.map((metric) => html`<th>${t(`quality.${metric}`)}</th>`)}</tr></thead>
     <tbody>${slices.map(
       (slice) => html`<tr><td><strong>${Object.values(slice.key).join(" · ") || t("quality.whole_line")}</strong></td><td class="number">${count(slice.parts)}</td>
         ${metrics.map((metric) => {
@@ -135,7 +135,7 @@ function Evidence({ rows }) {
 function Agreement({ data }) {
   if (!data.agreement.length) return html`<p class="muted">${t("quality.agreement_none")}</p>`;
   const cell = (rate) => html`<td class="number">${rate.estimate === null ? t("quality.not_estimable") : percent(rate.estimate)} <span class="muted">${range(rate)}</span></td>`;
-  return html`<div class="scroll-x"><table><thead><tr><th></th><th>${t("quality.effectiveness")}</th><th>${t("quality.miss")}</th><th>${t("quality.false_alarm")}</th><th>${t("quality.grade")}</th></tr></thead>
+  return html`<div class="scroll-x" tabindex="0"><table><thead><tr><th></th><th>${t("quality.effectiveness")}</th><th>${t("quality.miss")}</th><th>${t("quality.false_alarm")}</th><th>${t("quality.grade")}</th></tr></thead>
     <tbody>${data.agreement.map((one) => html`<tr><td><strong>${one.labeller}</strong></td>${cell(one.effectiveness)}${cell(one.miss)}${cell(one.false_alarm)}<td>${one.grade}</td></tr>`)}</tbody></table></div>
     ${data.kappa !== null && html`<p class="muted">${t("quality.kappa")}: <strong>${data.kappa.toFixed(2)}</strong></p>`}`;
 }
@@ -143,7 +143,7 @@ function Agreement({ data }) {
 function Comparison({ rows }) {
   if (!rows.length) return html`<p class="muted">${t("quality.compare_none")}</p>`;
   const value = (rate) => html`<td class="number">${rate.estimate === null ? t("quality.not_estimable") : show(rate.metric, rate.estimate)} <div class="muted">${range(rate)}</div></td>`;
-  return html`<div class="scroll-x"><table><tbody>${rows.map(
+  return html`<div class="scroll-x" tabindex="0"><table><tbody>${rows.map(
     (row) => html`<tr><td><strong>${t(`quality.${row.metric}`)}</strong></td>${value(row.before)}${value(row.after)}
       <td class="number">${row.difference === null ? row.not_estimable : `${show(row.metric, row.difference)} (${show(row.metric, row.low)} – ${show(row.metric, row.high)})`}</td>
       <td>${t(row.significant ? "quality.significant" : "quality.not_significant")}</td></tr>`,

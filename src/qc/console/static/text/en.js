@@ -61,7 +61,7 @@ export default {
     not_storing: "The edge cannot record verdicts (disk?). They wait. Call maintenance.",
     stopped: "The line is stopped. What you see is the last part.",
     paused: "Planned stop: no parts are triggered.",
-    level: "Halt policy: {level}. {reason}",
+    level: "{level}: {reason}",
     last_was: "Last known: {verdict} at {time}",
     score: "Score",
     no_score: "No score: the part was not inspected",
