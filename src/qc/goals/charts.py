@@ -58,7 +58,7 @@ def rates_over_time(
                 panel.axhline(targets[metric] * scale, color=INK, linestyle=(0, (4, 3)), linewidth=1, label="goal")
             _alarm_marks(panel, buckets, alarms)
             if panel.get_legend_handles_labels()[0]:
-                panel.legend(loc="best", ncols=3)
+                _legend(panel)
         _time_axis(panels[-1], buckets)
 
     return _draw(paint, height=1.9 * len(metrics) + 0.5, salt="rates")
@@ -86,7 +86,7 @@ def rejects_over_time(buckets: Sequence[Bucket], alarms: Sequence[Alarm] = ()) -
         panel.set_ylim(bottom=0)
         panel.set_ylabel("% of judged parts")
         _alarm_marks(panel, buckets, alarms)
-        panel.legend(loc="upper left", ncols=3)
+        _legend(panel)
         _time_axis(panel, buckets)
 
     return _draw(paint, height=2.3, salt="rejects")
@@ -111,7 +111,7 @@ def quality_over_time(quality: Sequence[ShiftQuality]) -> str:
                 )
             panel.set_title(feature)
             panel.margins(y=0.25)
-        panels[0].legend(loc="best", ncols=3)
+        _legend(panels[0])
         for panel in panels[2:]:
             _ticks(panel, shifts)
 
@@ -196,7 +196,17 @@ def _points(panel: Any, buckets: Sequence[Bucket], metric: str, colour: str) -> 
     if metric == "detection_rate":
         panel.set_ylim(0, 102)
     else:
-        panel.set_ylim(bottom=0)
+        # One bucket with hardly any label must not press all others flat: its bar runs out of the panel.
+        highs = sorted((r.high or 0.0) * scale for _, r in known)
+        panel.set_ylim(0, max(2.5 * highs[len(highs) // 2], 1e-9) if highs else 1)
+        if panel.get_ylim()[1] > 1.1 * max(highs, default=0):
+            panel.set_ylim(0, 1.15 * max(*highs, 1e-9, 0.0))
+        panel.yaxis.set_major_formatter(lambda v, _: f"{v:,.{0 if v >= 10 or v == 0 else 1}f}")
+
+
+def _legend(panel: Any) -> None:
+    """In the line of the title, where it hides nothing."""
+    panel.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, borderaxespad=0.1)
 
 
 def _bars(

@@ -16,6 +16,7 @@ from qc.domain.truth import Rate
 
 DAYS_PER_MONTH = 30.4375
 METHOD = "mover-sum"
+COUNTED = "counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def monthly_cost(model: CostModel, used: Consumption) -> MonthlyCost:
 def total_of(items: Mapping[str, Rate]) -> Rate:
     """Sum of independent items; not estimable, with the reason, when one of them is not."""
     values = list(items.values())
-    n, found = sum([v.n for name, v in items.items() if v.method != "counted"]), sum([v.found for v in values])
+    n = max(v.n for v in values if v.method != COUNTED)  # the same labels serve several items
+    found = sum(v.found for v in values)
     confidence = values[0].confidence
     for name, value in items.items():
         if value.estimate is None or value.low is None or value.high is None:
@@ -116,4 +118,4 @@ def scaled(rate: Rate, factor: float) -> Rate:
 
 
 def _known(money: float, n: int) -> Rate:
-    return Rate(money, money, money, n, 0, "counted")
+    return Rate(money, money, money, n, 0, COUNTED)

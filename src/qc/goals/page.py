@@ -1,5 +1,6 @@
 """The report as one HTML file that needs nothing else: no script, no font, no picture from anywhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Final
@@ -8,6 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from qc.domain.truth import Rate
+from qc.evaluate.slices import SliceRates
 from qc.goals import charts, wording
 from qc.goals.efficiency import Efficiency
 from qc.goals.halts import HaltSummary
@@ -65,7 +67,7 @@ def _charts(report: Report) -> dict[str, str]:
     drawn = dict.fromkeys(("rates", "rejects", "pareto", "quality", "e_values", "costs"), "")
     if now.buckets:
         drawn["rates"] = charts.rates_over_time(now.buckets, _RATES_SHOWN, targets, now.alarms)
-        drawn["rejects"] = charts.rejects_over_time(now.buckets, now.alarms)
+        drawn["rejects"] = charts.rejects_over_time(now.shifts, now.alarms)
     if now.defect_types:
         drawn["pareto"] = charts.pareto(now.defect_types, now.parts.judged)
     if now.quality:
@@ -93,22 +95,32 @@ def _filters(currency: str, zone: tzinfo) -> dict[str, object]:
         "day": lambda at: at.astimezone(zone).strftime("%Y-%m-%d"),
         "p": lambda p: "–" if p is None else ("< 0.001" if p < 0.001 else f"{p:.3f}"),
         "bar": interval_bar,
+        "full": _full_scale,
         "lost": _lost,
         "needless": _needless,
     }
 
 
-def interval_bar(rate: Rate, metric: str, target: float | None = None) -> Bar | None:
-    """Shares on a scale from 0 to 1; other units up to twice the target. None when nothing can be drawn."""
+def interval_bar(rate: Rate, target: float | None = None, full: float = 1.0) -> Bar | None:
+    """From 0 to ``full``; with a target: the part of the scale that holds interval and target. None when nothing can be drawn."""
     if rate.estimate is None or rate.low is None or rate.high is None:
         return None
-    full = 1.0 if METRIC_WORDS[metric].unit == "share" else 2 * (target or rate.high or 1.0)
+    start, end = 0.0, full
+    if target is not None:
+        start, end = min(rate.low, target), max(rate.high, target)
+        margin = 0.15 * (end - start) or 0.01
+        start, end = start - margin, end + margin
 
     def px(value: float) -> float:
-        return round(min(max(value / full, 0.0), 1.0) * _BAR_PX, 1)
+        return round(min(max((value - start) / (end - start), 0.0), 1.0) * _BAR_PX, 1)
 
     low, high = px(rate.low), px(rate.high)
     return Bar(low, max(high - low, 1.0), max(px(rate.estimate) - 1.5, 0.0), None if target is None else px(target))
+
+
+def _full_scale(rows: Sequence[SliceRates], metric: str) -> float:
+    """One scale for the bars of a table."""
+    return 1.15 * max((row.rates[metric].high or 0.0 for row in rows), default=0.0) or 1.0
 
 
 def _bucket_word(report: Report) -> str:

@@ -17,7 +17,7 @@ from qc.goals.facts import LabelFacts, PartFacts, label_facts, part_facts
 from qc.goals.halts import Halt, HaltSummary, halts_of, summary
 from qc.goals.period import Period
 from qc.goals.targets import Goal, GoalVerdict, judge
-from qc.goals.timeline import Bucket, timeline
+from qc.goals.timeline import FEWEST_DEFECTS, Bucket, timeline
 from qc.monitor.watch import Reading
 from qc.record.quality_reader import ShiftQuality
 
@@ -48,7 +48,9 @@ class DefectType:
 
 @dataclass(frozen=True, slots=True)
 class PeriodReport:
-    """All numbers of one period. rates: of the whole line. challenge: by variant, "" for all."""
+    """All numbers of one period. rates: of the whole line. challenge: by variant, "" for all.
+
+    buckets: rates over time, in steps that hold enough labels; shifts: in the finest steps, for what needs no labels."""
 
     since: datetime
     until: datetime
@@ -59,6 +61,7 @@ class PeriodReport:
     rates: Mapping[str, Rate]
     challenge: Mapping[str, Rate]
     buckets: Sequence[Bucket]
+    shifts: Sequence[Bucket]
     slices: Mapping[str, Sequence[SliceRates]]
     defect_types: Sequence[DefectType]
     efficiency: Efficiency
@@ -147,7 +150,8 @@ def period_report(period: Period, wishes: Wishes, truth: TruthStore, now: dateti
         labels=labels,
         rates=rates,
         challenge=period.challenge,
-        buckets=timeline(period),
+        buckets=timeline(period, fewest_defects=FEWEST_DEFECTS),
+        shifts=timeline(period),
         slices={name: measures.rates_by(period, (name,)) for name in SHOWN_SLICES} if period.judged else {},
         defect_types=_defect_types(period),
         efficiency=produced,

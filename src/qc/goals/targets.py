@@ -10,10 +10,9 @@ n ((point - limit) / (point - t))^2 labels if the point stays where it is (a pro
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from qc.domain.truth import Rate
@@ -22,8 +21,8 @@ AT_LEAST: Final = frozenset({"detection_rate", "challenge_detection_rate", "prec
 AT_MOST: Final = frozenset({"false_positive_rate", "escapes_ppm", "prevalence", "review_rate", "reject_rate"})
 GOAL_METRICS: Final = tuple(sorted(AT_LEAST | AT_MOST))
 
-MOST_PROJECTED = 10_000_000
-"""Beyond this many labels the answer is that the goal cannot be decided by labelling."""
+MOST_PROJECTED = 100_000
+"""A projection beyond this many labels is none: the rate lies on its target, and labelling will not decide the goal."""
 
 
 class GoalState(StrEnum):
@@ -44,7 +43,7 @@ class Goal:
     target: float
     by: date
     owner: str
-    slice: Mapping[str, str] = MappingProxyType({})
+    slice: Mapping[str, str] = field(default_factory=dict)
     min_labels: int = 0
     min_found: int = 0
 
@@ -111,4 +110,10 @@ def _still_needed(rate: Rate, target: float) -> int | None:
         return None
     factor = ((rate.estimate - limit) / (rate.estimate - target)) ** 2
     wanted = rate.n * factor
-    return None if wanted > MOST_PROJECTED else max(1, math.ceil(wanted - rate.n))
+    return None if wanted > MOST_PROJECTED else _rounded(wanted - rate.n)
+
+
+def _rounded(labels: float) -> int:
+    """Up, to two digits: more would promise a precision that a projection does not have."""
+    step = int(10 ** max(0, math.floor(math.log10(max(labels, 1))) - 1))
+    return max(1, math.ceil(labels / step) * step)

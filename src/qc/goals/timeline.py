@@ -12,6 +12,8 @@ from qc.goals.period import UNKNOWN, Period
 
 MOST_SHIFTS = 45
 MOST_DAYS = 62
+FEWEST_DEFECTS = 8
+"""Found defects that a point of the detection rate should rest on, on average; with fewer its interval says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,13 @@ class Bucket:
     rates: Mapping[str, Rate]
 
 
-def timeline(period: Period) -> list[Bucket]:
-    """In order of time; empty without judged parts."""
+def timeline(period: Period, *, fewest_defects: float = 0) -> list[Bucket]:
+    """In order of time; empty without judged parts. fewest_defects: found defects per bucket, on average, if the period has them."""
     if not period.judged:
         return []
     start_of_window = _window_starts(period)
     windows = period.parts.levels["window"]
-    named = _bucket_names(windows)
+    named = _bucket_names(windows, int(period.labels.defective.sum()), fewest_defects)
     levels = tuple(sorted(set(named)))
     table = np.array([levels.index(name) for name in named], np.int64)
     columns = dict(period.parts.columns) | {"bucket": table[period.parts.columns["window"]]}
@@ -59,13 +61,14 @@ def _window_starts(period: Period) -> dict[str, datetime]:
     }
 
 
-def _bucket_names(windows: Sequence[str]) -> list[str]:
+def _bucket_names(windows: Sequence[str], defects: int, fewest_defects: float) -> list[str]:
+    """The finest division with few enough buckets, each with enough defects; weeks when there is none."""
     days = [window.rpartition("/")[0] for window in windows]
-    if len(set(windows)) <= MOST_SHIFTS:
-        return [window or UNKNOWN for window in windows]
-    if len(set(days)) <= MOST_DAYS:
-        return [day or UNKNOWN for day in days]
-    return [_week(day) for day in days]
+    for names, most in ((windows, MOST_SHIFTS), (days, MOST_DAYS)):
+        buckets = len(set(names))
+        if buckets <= most and defects >= fewest_defects * buckets:
+            return [name or UNKNOWN for name in names]
+    return [_week(day) for day in days] if len(set(days)) > 1 else [day or UNKNOWN for day in days]
 
 
 def _week(day: str) -> str:
