@@ -63,8 +63,11 @@ def doctor(config: Path, *, as_json: bool) -> int:
     return int(any(finding.grade is Grade.FAILED for finding in findings))
 
 
-def examine(config: Path) -> Iterator[Finding]:
-    """All findings in the order in which the line needs things; the later ones need readable settings."""
+def examine(config: Path, *, camera_patience_s: float = _CAMERA_PATIENCE_S) -> Iterator[Finding]:
+    """All findings in the order in which the line needs things; the later ones need readable settings.
+
+    camera_patience_s: how long a camera may take to its first frame.
+    """
     try:
         settings = load_line(config)
         yield Finding("settings", Grade.OK, f"{config} is valid")
@@ -75,7 +78,7 @@ def examine(config: Path) -> Iterator[Finding]:
     yield from _recipes(settings, recipes)
     yield from _models(settings, recipes)
     for camera in settings.cameras:
-        yield from _camera(camera)
+        yield from _camera(camera, camera_patience_s)
     yield from _storage(settings)
     yield from _clock(settings)
     yield from _http(settings)
@@ -106,13 +109,13 @@ def _models(settings: LineSettings, recipes: dict[str, Recipe]) -> Iterator[Find
             yield Finding(f"model {model}", Grade.OK, detail)
 
 
-def _camera(settings: CameraSettings) -> Iterator[Finding]:
+def _camera(settings: CameraSettings, patience_s: float) -> Iterator[Finding]:
     """Grab a frame, judge its health, and suggest a focus limit."""
     check = f"camera {settings.id}"
     if settings.source.kind == "folder" and not settings.source.path.is_dir():
         yield Finding(check, Grade.FAILED, f"{settings.source.path}: no such folder", "create it, or correct cameras.source.path")
         return
-    frame, failure = _grab(settings)
+    frame, failure = _grab(settings, patience_s)
     if frame is None and settings.source.kind == "folder":
         yield Finding(check, Grade.WARNING, f"{settings.source.path}: {failure}", "put an image there and ask again")
     elif frame is None:
@@ -122,14 +125,14 @@ def _camera(settings: CameraSettings) -> Iterator[Finding]:
         yield _picture(check, settings, frame)
 
 
-def _grab(settings: CameraSettings) -> tuple[Frame | None, str]:
+def _grab(settings: CameraSettings, patience_s: float) -> tuple[Frame | None, str]:
     """One frame, or None and why."""
     failure = "no frame yet"
     with _ScratchStore() as store:
         source = build_source(settings, store, SystemClock())
         source.start()
         try:
-            end = time.monotonic() + (_FOLDER_PATIENCE_S if settings.source.kind == "folder" else _CAMERA_PATIENCE_S)
+            end = time.monotonic() + (min(patience_s, _FOLDER_PATIENCE_S) if settings.source.kind == "folder" else patience_s)
             while time.monotonic() < end:
                 try:
                     if (frame := source.read(0.5)) is not None:

@@ -1,0 +1,111 @@
+"""What the client tools make of an edge's messages, readable or not."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from tests.unit.publish.samples import AT, NAME, STATES, record
+
+from qc.commands.edge_state import EdgeState
+from qc.commands.watch import edge_panel
+from qc.domain.record import Json
+from qc.publish.client import EdgeMessage
+from qc.publish.events import inspection_event
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def message(leaf: str, body: dict[str, Json], *, retained: bool = False, at: datetime = NOW) -> EdgeMessage:
+    return EdgeMessage(NAME, leaf, body, retained, at)
+
+
+def state(ts: Json, *, word: str = "online", heartbeat_s: Json = 10.0) -> EdgeState:
+    edge = EdgeState()
+    edge.take(message("status", {"state": word, "ts": ts, "heartbeat_s": heartbeat_s}, retained=True))
+    return edge
+
+
+@pytest.mark.parametrize(
+    ("edge", "condition"),
+    [
+        (EdgeState(), "unknown"),
+        (state("2026-11-24T11:59:50Z"), "online"),
+        (state("2026-11-24T11:59:29Z"), "stale"),  # three heartbeats are 30 s
+        (state("2026-11-24T11:59:29Z", heartbeat_s=None), "online"),
+        (state("2026-11-24T11:58:59Z", heartbeat_s="ten"), "stale"),
+        (state("2026-11-24T11:59:50Z", word="offline"), "offline"),
+        (state("2026-11-24T13:00:00+02:00", heartbeat_s=3600), "online"),
+        (state("yesterday"), "unknown"),
+        (state("2026-11-24T11:59:50"), "unknown"),  # which zone?
+        (state(None), "unknown"),
+    ],
+)
+def test_condition(edge: EdgeState, condition: str) -> None:
+    assert edge.condition(NOW) == condition
+
+
+def test_a_word_of_its_own_counts_as_a_heartbeat_and_a_retained_one_does_not() -> None:
+    edge = state("2026-11-24T11:00:00Z")
+    edge.take(message("state/line", {"state": "running"}, retained=True, at=NOW))
+    assert edge.condition(NOW) == "stale"
+    edge.take(message("state/line", {"state": "running"}, at=NOW - timedelta(seconds=5)))
+    assert edge.condition(NOW) == "online"
+
+
+def test_states_replace_each_other_and_only_the_last_verdicts_are_kept() -> None:
+    edge = EdgeState(keep=3)
+    for number in range(5):
+        edge.take(message("evt/inspection", {"part_id": f"P{number}"}))
+        edge.take(message("state/counters", {"triggers": number}))
+    edge.take(message("evt/alarm", {"quantity": "x"}))
+    assert [body["part_id"] for body in edge.verdicts] == ["P2", "P3", "P4"]
+    assert edge.states == {"counters": {"triggers": 4}}
+
+
+def shown(edge: EdgeState, width: int, *, compact: bool = False) -> str:
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as capture:
+        console.print(edge_panel(str(NAME), edge, compact=compact, width=width))
+    return capture.get()
+
+
+@pytest.mark.parametrize("width", [80, 120, 300])
+def test_the_view_of_an_edge_fits_the_terminal_and_cuts_no_fact_off(width: int) -> None:
+    edge = state(datetime.now(UTC).isoformat())
+    for name, body in STATES.items():
+        edge.take(message(f"state/{name}", body))
+    edge.take(message("evt/inspection", {**inspection_event(record("P-1"), NAME).body, "seq": 1}))
+    text = shown(edge, width)
+    assert max(len(line) for line in text.splitlines()) <= min(width, 118)
+    for words in ("online", "running", "mono", "1 NG", "1 REVIEW", "0 NOT_INSPECTED", "halt policy", "P-1", "detection rate"):
+        assert words in text
+    assert "P-1" not in shown(edge, width, compact=True)
+
+
+JSON: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=4,
+)
+BODIES = st.dictionaries(
+    st.sampled_from(
+        ["state", "ts", "heartbeat_s", "alarms", "level", "detail", "verdict", "part_id", "variant", "triggers", "ok"]
+    ),
+    JSON,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["status", "state/line", "state/alarms", "state/counters", "evt/inspection", "x"]), BODIES)
+    )
+)
+def test_nothing_that_anybody_publishes_breaks_the_view(messages: list[tuple[str, dict[str, Json]]]) -> None:
+    edge = EdgeState()
+    for leaf, body in messages:
+        edge.take(message(leaf, body, at=AT))
+    assert edge.condition(NOW) in {"unknown", "offline", "online", "stale"}
+    assert str(NAME) in shown(edge, 100)
