@@ -10,7 +10,7 @@ from qc.domain.errors import EvaluationError
 from qc.evaluate.planner import LabelQuestion, plan_labels
 from qc.evaluate.sample import LabelledSample, Population
 from qc.evaluate.stratified import detection_rate
-from simulations import cost, input_alarms, label_alarms, rates
+from simulations import cost, input_alarms, label_alarms, rates, whole_monitor
 from simulations.worlds import W1, W2, W3, W4, W5, World, Z
 
 
@@ -213,6 +213,37 @@ def order() -> list[Row]:
     return [Row("12", "largest change when labels are shuffled", "none (rounding)", f"{worst:.1e}", worst < 1e-12)]
 
 
+CHANGES = (
+    ("brightness - 1 sd of a part", whole_monitor.World(brightness=-2.0), "environment"),
+    ("blur: focus - 1 sd of a part", whole_monitor.World(focus=-10.0), "environment"),
+    ("10 % new variant, 3 sigma, 64 dimensions", whole_monitor.World(new_variant=0.1), "new_appearance"),
+    ("prevalence 1 -> 8 %", whole_monitor.World(prevalence=0.08), "process_change"),
+    ("wrong threshold: .6 -> .15", whole_monitor.World(reject_at=0.15), "model_decay"),
+    ("all scores + .5 sigma, pictures as before", whole_monitor.World(score_shift=0.5), "model_decay"),
+)
+
+
+def in_control(runs: int) -> list[Row]:
+    hits = whole_monitor.false_alarms(runs, 100_000, seed=400)
+    what = f"whole monitor, {runs} runs of 100,000 parts, lot noise .1: runs with any alarm"
+    return [Row("E4", what, "<= 1 %", f"{hits} of {runs}", hits <= max(0.01 * runs, 1))]
+
+
+def causes(runs: int) -> list[Row]:
+    rows = []
+    for name, world, right in CHANGES:
+        delays, quantities, named = whole_monitor.delays_and_causes(world, runs, seed=500)
+        first = max(set(quantities), key=quantities.count)
+        measured = f"first {first}, median {_quantile(delays, 0.5):,.0f} parts; {named.count(right)} of {runs} named {right}"
+        others = sorted({cause for cause in named if cause != right})
+        rows.append(
+            Row(
+                "E3", f"whole monitor, no labels: {name}", "", measured + (f" (else {', '.join(others)})" if others else ""), None
+            )
+        )
+    return rows
+
+
 def costs() -> list[Row]:
     mean, median, high = cost.monitor_us()
     rows = [
@@ -254,4 +285,15 @@ def jobs(scale: float) -> list[Callable[[], list[Row]]]:
         *(partial(scores, noise, size(1000)) for noise in (0.0, 0.1)),
         *(partial(embeddings, noise, size(1000)) for noise in (0.0, 0.1)),
     ]
-    return [*cells, *pipelines, *savings, refusals, *alarms, partial(inspectors, size(2000)), order, costs]
+    return [
+        *cells,
+        *pipelines,
+        *savings,
+        refusals,
+        *alarms,
+        partial(inspectors, size(2000)),
+        order,
+        partial(in_control, size(100)),
+        partial(causes, size(40)),
+        costs,
+    ]

@@ -1,59 +1,18 @@
 """What monitoring costs: microseconds per part on the line, seconds per report over ten million parts."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from qc.domain.alarm import Alarm
-from qc.domain.clock import SystemClock
-from qc.domain.frame import ImageQuality
-from qc.domain.record import InspectionRecord
-from qc.domain.verdict import Decision, Reason, Verdict
 from qc.evaluate.slices import Labels, Parts, slice_rates
-from qc.monitor.alarm_book import StoredAlarmBook
-from qc.monitor.watch import Monitor, MonitorSettings
-
-_START = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-class _NoAlarms:
-    """AlarmStore for a simulation that raises none."""
-
-    def save(self, alarm: Alarm) -> None: ...
-
-    def current(self) -> Sequence[Alarm]:
-        return []
-
-
-def _records(parts: int):
-    rng = np.random.default_rng(0)
-    odds = rng.normal(size=parts) - 3 + 5 * (rng.random(parts) < 0.01)
-    scores = 1 / (1 + np.exp(-odds))
-    quality = rng.normal(size=(parts, 5)) * [2, 1, 10, 0.1, 0.5] + [120, 40, 300, 2, 5]
-    embeddings = rng.normal(size=(parts, 320)).astype(np.float32)
-    ok = Verdict(Decision.OK, Reason.BELOW_REVIEW)
-    blank = InspectionRecord("", "", "cam1", _START, _START, ok, "cell", "r", "m", "0" * 64, 0.6, 0.6, shift="early")
-    for i in range(parts):
-        yield replace(
-            blank,
-            event_id=f"e{i}",
-            decided_at=_START + timedelta(seconds=i),
-            score=float(scores[i]),
-            quality=ImageQuality(*quality[i].tolist()),
-            embedding=embeddings[i],
-            seq=i + 1,
-        )
+from simulations.whole_monitor import World, new_monitor, records
 
 
 def monitor_us(parts: int = 30_000) -> tuple[float, float, float]:
     """Mean, median and 99.9 % quantile of the processor time of ``on_record`` in microseconds, commissioning included."""
-    monitor = Monitor(StoredAlarmBook(_NoAlarms(), SystemClock(), print), MonitorSettings(), lambda *_: None)
-    records = list(_records(parts))
+    monitor, _ = new_monitor()
     took = np.empty(parts)
-    for i, record in enumerate(records):
+    for i, record in enumerate(list(records(World(lot_noise=0.0, dims=320), parts, seed=0))):
         began = time.thread_time_ns()
         monitor.on_record(record)
         took[i] = time.thread_time_ns() - began

@@ -24,7 +24,7 @@ from qc.monitor.lots import CLIP, LotReference, gaussian_log_factors
 Floats: TypeAlias = NDArray[np.float64]
 
 MEMORIES = np.array([0.7, 0.92])
-COMPONENTS = 32
+COMPONENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
