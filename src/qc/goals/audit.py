@@ -2,7 +2,7 @@
 
 Each comparison is the difference level - rest with its MOVER interval (``evaluate.compare``) on the weighted labels; the two
 sides share no label. Its p-value is the inverted interval: the smallest alpha of a fixed grid at which the interval leaves
-out 0, which can only be larger than the exact inversion. Over all comparisons that can be made Holm's step-down adjustment
+out 0, which can only be larger than the exact inversion (1 when it holds 0 at 95 %). Over all comparisons that can be made Holm's step-down adjustment
 holds P(any false "differs") <= alpha whatever the dependence between them (Holm 1979, Scand. J. Stat. 6:65). With two levels
 only the first is compared: the other is the same comparison with the sign turned.
 
@@ -23,8 +23,8 @@ from qc.evaluate.sample import Ints, LabelledSample, StratumCounts, grouped_coun
 from qc.evaluate.stratified import DETECTION_RATE, FALSE_POSITIVE_RATE, Metric, rates_of
 from qc.goals.period import Period
 
-ALPHAS: Final = (0.5, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.001, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5, 1e-6)
-"""Grid of p-values; a difference that leaves out 0 even at the last one gets p = 1e-6."""
+ALPHAS: Final = (0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.001, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5, 1e-6)
+"""Grid of p-values: 1 when the first one does not leave out 0, and the last one at least."""
 AUDITED: Final = (DETECTION_RATE, FALSE_POSITIVE_RATE)
 
 
@@ -148,19 +148,23 @@ def _is_mirror(slices: Sequence[_Slice], i: int) -> bool:
 
 
 def _compare(metric: Metric, slices: Sequence[_Slice]) -> list[tuple[str, _Slice, Rate, Rate, Difference, float | None]]:
-    counts = _stacked([s.counts for s in slices])
-    at = {alpha: rates_of(metric, counts, confidence=1 - alpha) for alpha in ALPHAS}
-    result = []
-    for i, s in enumerate(slices):
-        here, rest = at[0.05][2 * i], at[0.05][2 * i + 1]
-        difference = independent_difference(rest, here)
-        p = None if difference.estimate is None else 1.0
-        for alpha in ALPHAS if p is not None else ():
-            if not independent_difference(at[alpha][2 * i + 1], at[alpha][2 * i]).significant:
-                break
-            p = alpha
-        result.append((metric.name, s, here, rest, difference, p))
-    return result
+    shown = _differences(metric, slices, ALPHAS[0])
+    p: list[float | None] = [None if difference.estimate is None else 1.0 for _, _, difference in shown]
+    open_still = [i for i, (_, _, difference) in enumerate(shown) if difference.significant]
+    for alpha, stricter in zip(ALPHAS, (*ALPHAS[1:], None), strict=True):
+        for i in open_still:
+            p[i] = alpha
+        if stricter is None or not open_still:
+            break
+        found = _differences(metric, [slices[i] for i in open_still], stricter)
+        open_still = [i for i, (_, _, difference) in zip(open_still, found, strict=True) if difference.significant]
+    return [(metric.name, s, *rates, p[i]) for i, (s, rates) in enumerate(zip(slices, shown, strict=True))]
+
+
+def _differences(metric: Metric, slices: Sequence[_Slice], alpha: float) -> list[tuple[Rate, Rate, Difference]]:
+    """Here, rest, here - rest; all at confidence 1 - alpha."""
+    rates = rates_of(metric, _stacked([s.counts for s in slices]), confidence=1 - alpha)
+    return [(here, rest, independent_difference(rest, here)) for here, rest in zip(rates[::2], rates[1::2], strict=True)]
 
 
 def _stacked(counts: Sequence[StratumCounts]) -> StratumCounts:
