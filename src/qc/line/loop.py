@@ -94,12 +94,21 @@ class Line:
         setup = self.setup
         try:
             setup = self._choose(shot, setup)
-            if shot.fault is not None or shot.frame is None:
-                return Job(shot, setup, verdict=camera_fault(shot.fault or CameraFault.NO_FRAME, shot.fault_detail))
-            return Job(shot, setup, prepared=setup.inspector.prepare(shot.frame.pixels, setup.recipe))
+            return self._prepare_with(shot, setup)
         except Exception as error:  # the part still needs its one verdict
             log.exception("part_not_prepared", part=shot.part_id)
             return Job(shot, setup, verdict=not_inspected(Reason.MODEL_ERROR, f"preparing failed: {error}"))
+
+    def _prepare_with(self, shot: Shot, setup: Setup) -> Job:
+        if shot.fault is not None or shot.frame is None:
+            return Job(shot, setup, verdict=camera_fault(shot.fault or CameraFault.NO_FRAME, shot.fault_detail))
+        try:
+            return Job(shot, setup, prepared=setup.inspector.prepare(shot.frame.pixels, setup.recipe))
+        except Exception as error:
+            if setup.fallback is None or setup.trial is None:
+                raise
+            setup.trial.failed(str(error))  # a candidate on trial costs no part
+            return self._prepare_with(shot, setup.fallback)
 
     def _offer(self, job: Job, *, wait: bool) -> None:
         """Hand over to the judge. Files wait for their turn; a live part that finds the queue full is not inspected."""
@@ -123,9 +132,14 @@ class Line:
             except Exception as error:  # the part still needs its one verdict
                 log.exception("part_not_judged", part=job.shot.part_id)
                 judged = self._conclude(job, not_inspected(Reason.MODEL_ERROR, f"judging failed: {error}"))
+            if (trial := judged.job.setup.trial) is not None:
+                trial.judged(judged.record)
             self._judged.put(judged)
 
     def _judge(self, job: Job) -> Judged:
+        setup = job.setup
+        if setup.trial is not None and setup.fallback is not None and setup.trial.withdrawn():
+            job = self._prepare_with(job.shot, setup.fallback)
         recipe = job.setup.recipe
         if job.prepared is None:
             return self._conclude(job, job.verdict or camera_fault(CameraFault.NO_FRAME))
@@ -135,6 +149,9 @@ class Line:
             inspection = job.setup.inspector.inspect(job.prepared)
         except InspectionError as error:
             log.error("model_failed", part=job.shot.part_id, model=job.setup.inspector.card.model_id, error=str(error))
+            if job.setup.trial is not None and job.setup.fallback is not None:
+                job.setup.trial.failed(str(error))
+                return self._judge(self._prepare_with(job.shot, job.setup.fallback))
             return self._conclude(job, not_inspected(Reason.MODEL_ERROR, str(error)))
         if (elapsed_ms := self._elapsed_ms(job.shot)) > recipe.deadline_ms:
             return self._conclude(job, deadline_missed(elapsed_ms, recipe), inspection)
@@ -148,7 +165,9 @@ class Line:
             return self._conclude(job, verdict, inspection, challenge_id=challenge_id)
         with self._halt_lock:
             before = self._halt
-            after = self._halt = halt.step(before, verdict.decision, recipe.halt, recipe.version)
+            # A candidate's parts count in the evidence of the recipe that it stands in for; by its own they would restart it each time.
+            version = (job.setup.fallback or job.setup).recipe.version
+            after = self._halt = halt.step(before, verdict.decision, recipe.halt, version)
         raised = after if halt.LEVELS.index(after.level) > halt.LEVELS.index(before.level) else None
         if halt.reviews_everything(after):
             verdict = review_all(verdict)
@@ -249,6 +268,11 @@ class Line:
         now_ns = self._ports.clock.monotonic_ns()
         fresh = all(now_ns - looked_ns < patience_s * 1e9 for looked_ns in self._looked_ns.values())
         return (fresh or not self._ledger.storing) and self._judge_thread.is_alive() and self._keep_thread.is_alive()
+
+    @property
+    def waiting(self) -> int:
+        """Parts before the model now."""
+        return self._jobs.qsize()
 
     def status(self) -> LineStatus:
         """A snapshot for health checks, telemetry and the console."""

@@ -23,10 +23,29 @@ class Shelf:
     def __init__(self, recipes: Mapping[str, Recipe], load: Callable[[str], Inspector]) -> None:
         """load: model id -> verified inspector; raises BundleError."""
         self._recipes = dict(recipes)
-        self._by_prefix = [recipe for recipe in recipes.values() if recipe.part_id_prefixes]
         self._load = load
         self._inspectors: dict[str, Inspector] = {}
         self._lock = threading.Lock()
+
+    def put(self, recipe: Recipe) -> None:
+        """Another version of a variant's recipe (another model, other thresholds) holds from now on. Load its model first."""
+        self._recipes = {**self._recipes, recipe.variant: recipe}
+
+    def inspector(self, model_id: str) -> Inspector:
+        """The model, loaded, warmed and verified on first use. Raises CommandError: ``model_refused``."""
+        found = self._inspectors.get(model_id)
+        if found is not None:  # without the lock: a part must not wait while another model is loaded
+            return found
+        with self._lock:
+            found = self._inspectors.get(model_id)
+            if found is None:
+                try:
+                    found = self._load(model_id)
+                except BundleError as error:
+                    log.error("model_refused", model=model_id, error=str(error))
+                    raise CommandError("model_refused", str(error)) from error
+                self._inspectors = {**self._inspectors, model_id: found}
+            return found
 
     def variants(self) -> list[str]:
         return sorted(self._recipes)
@@ -40,28 +59,21 @@ class Shelf:
         recipe = self._recipes.get(variant)
         if recipe is None:
             raise CommandError("unknown_variant", f"no recipe for {variant!r}; there are {', '.join(self.variants())}")
-        with self._lock:
-            inspector = self._inspectors.get(recipe.model_id)
-            if inspector is None:
-                try:
-                    inspector = self._load(recipe.model_id)
-                except BundleError as error:
-                    log.error("model_refused", model=recipe.model_id, error=str(error))
-                    raise CommandError("model_refused", str(error)) from error
-                self._inspectors[recipe.model_id] = inspector
-        return Setup(recipe, inspector)
+        return Setup(recipe, self.inspector(recipe.model_id))
 
-    def prepare_by_part_id(self) -> None:
-        """Load every model that a part id may call for, so that no part waits for it. Raises CommandError."""
-        for recipe in self._by_prefix:
-            self.setup(recipe.variant)
+    def with_part_id_rule(self) -> list[str]:
+        """Variants that a part id may call for: load each with ``setup`` before the first part, so that none waits for it."""
+        return [recipe.variant for recipe in self._with_prefixes()]
 
     def by_part_id(self, shot: Shot, active: Setup) -> Setup:
         """The setup whose recipe claims this part by its id's prefix (barcode); the active one when none does.
 
-        Call ``prepare_by_part_id`` first: a model that is not loaded would be loaded here, while the part waits.
+        Set up ``with_part_id_rule`` first: a model that is not loaded would be loaded here, while the part waits.
         """
-        for recipe in self._by_prefix:
+        for recipe in self._with_prefixes():
             if shot.part_id.startswith(recipe.part_id_prefixes):
                 return active if recipe.variant == active.recipe.variant else self.setup(recipe.variant)
         return active
+
+    def _with_prefixes(self) -> list[Recipe]:
+        return [recipe for recipe in self._recipes.values() if recipe.part_id_prefixes]

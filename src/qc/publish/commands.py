@@ -101,13 +101,19 @@ class ChallengeCommand(CommandPayload):
 
 
 class ModelCommand(CommandPayload):
-    """Steps of a model's release: shadow, canary, promote, rollback."""
+    """Steps of a model's release: shadow (without model: end it), canary, promote, rollback (ends the canary first).
+
+    variant: default the one that runs. promote: without a passed gate report only with override, operator and reason.
+    """
 
     action: Literal["shadow", "canary", "promote", "rollback"]
     model: Name | None = None
+    variant: Name | None = None
     share: Share | None = None
     minutes: float | None = Field(default=None, gt=0)
     operator: Text = ""
+    reason: Text = ""
+    override: bool = False
 
 
 COMMANDS: Final[Mapping[str, type[CommandPayload]]] = {

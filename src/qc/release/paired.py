@@ -49,7 +49,8 @@ def tango_interval(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, confidence:
     estimate = np.divide(b - c, size, out=np.zeros_like(size), where=size > 0)
     # Rounding must not push a limit past the estimate, at which it may lie exactly (all parts gained, or all lost).
     low = np.where(size > 0, np.minimum(_limit(b, c, size, -z), estimate), -1.0)
-    return low, np.where(size > 0, np.maximum(_limit(b, c, size, z), estimate), 1.0)
+    high = np.where(size > 0, np.maximum(_limit(b, c, size, z), estimate), 1.0)
+    return low, high
 
 
 def compare(gained: int, lost: int, n: int, *, margin: float, confidence: float = 0.95) -> Gain:
@@ -97,7 +98,7 @@ def _limit(b: Floats, c: Floats, n: Floats, z: float) -> Floats:
         middle = (low + high) / 2
         above = _score(b, c, safe, middle) > -z
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return (low + high) / 2
+    return np.asarray((low + high) / 2, float)
 
 
 def _score(b: Floats, c: Floats, n: Floats, delta: Floats) -> Floats:

@@ -145,6 +145,16 @@ class ModelsSettings(Section):
     """Execution providers in order of preference; missing ones are logged and skipped."""
     intra_op_threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads inside one inference. 1 leaves the other cores to decoding and recording."""
+    require_signatures: bool = False
+    """true: only bundles that are signed with one of public_keys are loaded, imported or promoted."""
+    public_keys: list[FilePath] = []
+    """Public keys (PEM, from ``qc models keygen``) whose signatures count."""
+
+    @model_validator(mode="after")
+    def _keys(self) -> Self:
+        if self.require_signatures and not self.public_keys:
+            raise ValueError("require_signatures needs at least one file in public_keys")
+        return self
 
 
 class RecipesSettings(Section):

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from qc.settings.base import models_in
+from qc.settings.gate import GateSettings
 from qc.settings.line import LineSettings
 from qc.settings.recipe import RecipeSettings
 
@@ -33,6 +34,7 @@ def reference() -> str:
     """The whole page as Markdown."""
     parts = [_INTRO, "## The line: `line.toml`\n", *_tables(LineSettings, "")]
     parts += ["## A product variant: `recipes/<variant>.toml`\n", *_tables(RecipeSettings, "")]
+    parts += ["## The promotion gate: `gate.toml`\n", *_tables(GateSettings, "")]
     return "\n".join(parts)
 
 

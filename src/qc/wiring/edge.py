@@ -14,10 +14,10 @@ from qc.domain.ports import Camera, Clock, Command, Inspector, Observer, Publish
 from qc.domain.recipe import Recipe
 from qc.domain.record import Entry, InspectionRecord, Json, OutboxRow
 from qc.inspection.heatmap import encode_map
-from qc.inspection.session import Runtime, load_inspector
 from qc.line import Line, LinePorts, Setup
 from qc.line.latest import LatestParts
 from qc.line.ports import NoSignal
+from qc.line.rollout import Rollout, RolloutPorts
 from qc.line.shelf import Shelf
 from qc.monitor.alarm_book import StoredAlarmBook
 from qc.monitor.not_inspected import NotInspectedAlarms
@@ -33,9 +33,13 @@ from qc.record.outbox import OutboxLimits
 from qc.record.retention import RetentionLimits
 from qc.record.store import SqliteRecordStore
 from qc.record.truth_store import SqliteTruthStore
+from qc.release.loading import load_trusted
+from qc.release.registry import Registry
+from qc.release.transitions import By
 from qc.settings import LineSettings
 from qc.wiring.broker import build_publisher
 from qc.wiring.cameras import build_camera
+from qc.wiring.release import ShadowDesk, build_registry, build_runtime, promoted_recipes
 from qc.wiring.telemetry import Telemetry
 from qc.wiring.truth import TruthStreet
 
@@ -64,10 +68,13 @@ class Edge:
     control: Control
     publisher: Publisher
     telemetry: Telemetry
+    registry: Registry
+    rollout: Rollout
 
     def start(self) -> None:
         self.street.restore()
         self.publisher.start()
+        self.rollout.start(self.line)
         self.line.start()
         self.telemetry.start()
         self.announce("started")
@@ -75,6 +82,7 @@ class Edge:
     def stop(self) -> None:
         """Judge and record what is in hand, then say goodbye. Idempotent."""
         self.line.stop()
+        self.rollout.close()
         self.announce("stopped")
         self.telemetry.close()
         self.street.upkeep()
@@ -94,10 +102,13 @@ class _Handler:
     """Breaks the circles around control: publisher and alarm book get this, control is put in afterwards."""
 
     control: Control | None = None
+    rollout: Rollout | None = None
 
     def listen(self, alarm: Alarm) -> None:
-        """The halt policy listens to the alarms."""
-        if self.control is not None:
+        """Canaries and the halt policy listen to the alarms."""
+        if self.rollout is not None:
+            self.rollout.heed(alarm)
+        if self.control is not None and alarm.quantity != LEVEL_ALARM:
             self.control.heed(alarm)
 
     def __call__(self, command: Command) -> Mapping[str, Json]:
@@ -123,14 +134,16 @@ def build_edge(
     database = Database(settings.storage.directory / "qc.sqlite3", synchronous=_synchronous(settings))
     store = _store(settings, database)
     truth, state = SqliteTruthStore(database), LineState(database)
-    shelf = Shelf(recipes, _Loader(settings))
+    registry = build_registry(settings.models)
+    files, recipes = recipes, promoted_recipes(recipes, registry)
+    shelf = Shelf(recipes, _Loader(settings, registry))
     alarm_store = SqliteAlarmStore(database)
     handler = _Handler()
 
     def tell_alarm(alarm: Alarm) -> None:
         store.append([Entry(alarm_event(alarm, name))])
         publisher.wake()
-        if alarm.state is AlarmState.OPEN and alarm.quantity != LEVEL_ALARM:
+        if alarm.state is AlarmState.OPEN:
             handler.listen(alarm)
 
     def on_dead_letter(row: OutboxRow, reason: str) -> None:
@@ -162,6 +175,20 @@ def build_edge(
         publisher=publisher,
     )
     latest = LatestParts()
+    desk = ShadowDesk(database, name=name, store=store, archive=archive, publisher=publisher)
+
+    def tell_step(what: str, by: By, message: str, detail: Mapping[str, Json]) -> None:
+        facts = {key: value for key, value in detail.items() if not isinstance(value, list | dict)}
+        event = line_event(what, name, at=clock.now(), message=message, who=by.who, via=by.via, detail=facts)
+        store.append([Entry(event)])
+        publisher.wake()
+
+    rollout = Rollout(
+        files,
+        shelf,
+        RolloutPorts(registry, alarms, clock, desk.link, street.monitor_bounds, street.lowest_q, street.use, tell_step),
+    )
+    handler.rollout, street.canary_labelled = rollout, rollout.labelled
     line = Line(
         LinePorts(
             name=name,
@@ -175,13 +202,14 @@ def build_edge(
             ticket_for=street.ticket_for,
             challenge_of=street.challenge_of,
             level_raised=level_raised,
-            observers=[NotInspectedAlarms(alarms), street, latest, *observers],
+            observers=[NotInspectedAlarms(alarms), street, latest, rollout, *observers],
         ),
-        _first_setup(settings, shelf, state),
-        choose=shelf.by_part_id,
+        _first_setup(settings, shelf, state, rollout),
+        choose=lambda shot, setup: rollout.choose(shot, shelf.by_part_id(shot, setup)),
         counts=store.parts_by_reason(),
         halts=int(state.get(HALTS) or 0),
     )
+    desk.line = line
     ports = ControlPorts(
         name=name,
         cameras=cameras,
@@ -194,7 +222,7 @@ def build_edge(
         remember=lambda variant: state.put(ACTIVE_VARIANT, variant),
         halted=lambda halts: state.put(HALTS, str(halts)),
     )
-    handler.control = control = Control(line, shelf, ports, extra=street.commands())
+    handler.control = control = Control(line, shelf, ports, extra={**street.commands(), "model": rollout.command})
     telemetry = Telemetry(
         line,
         publisher,
@@ -220,28 +248,40 @@ def build_edge(
         control=control,
         publisher=publisher,
         telemetry=telemetry,
+        registry=registry,
+        rollout=rollout,
     )
 
 
 class _Loader:
-    """Model id -> verified, warmed inspector, from the model directory."""
+    """Model id -> verified, warmed inspector, from the model directory; signed, where signatures are required."""
 
-    def __init__(self, settings: LineSettings) -> None:
+    def __init__(self, settings: LineSettings, registry: Registry) -> None:
         self._models = settings.models
+        self._keys = registry.keys
 
     def __call__(self, model_id: str) -> Inspector:
-        runtime = Runtime(providers=tuple(self._models.providers), intra_op_threads=self._models.intra_op_threads)
-        return load_inspector(self._models.directory / model_id, runtime)
+        return load_trusted(self._models.directory / model_id, build_runtime(self._models), self._keys)
 
 
-def _first_setup(settings: LineSettings, shelf: Shelf, state: LineState) -> Setup:
-    """The variant of the last changeover, else the settings' one; every model that a part id may call for is loaded too."""
+def _first_setup(settings: LineSettings, shelf: Shelf, state: LineState, rollout: Rollout) -> Setup:
+    """The variant of the last changeover, else the settings' one; every model that a part id may call for is loaded too.
+
+    A promoted model that cannot be loaded any more gives way to the one before it.
+    """
     remembered = state.get(ACTIVE_VARIANT)
     variant = remembered if remembered in shelf.variants() else settings.recipes.active
+    for name in shelf.with_part_id_rule():
+        try:
+            shelf.setup(name)
+        except CommandError as error:
+            if not rollout.fall_back(name, str(error)):
+                raise ConfigError(f"{name!r}: {error}") from error
     try:
-        shelf.prepare_by_part_id()
         return shelf.setup(variant)
     except CommandError as error:
+        if rollout.fall_back(variant, str(error)):
+            return shelf.setup(variant)
         where = f"{variant!r}, which the last changeover chose" if variant == remembered else "recipes.active"
         raise ConfigError(f"{where}: {error}") from error
 

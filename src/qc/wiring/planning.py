@@ -40,6 +40,10 @@ class WindowPlanner:
         self._truth, self._clock, self._shifts = truth, clock, shifts
         self._history, self._alarms = history, alarms
 
+    def use(self, recipe: Recipe) -> None:
+        """The variant has another version of its recipe from now on."""
+        self._recipes = {**self._recipes, recipe.variant: recipe}
+
     def upkeep(self) -> None:
         """Plan the window that starts within ``LEAD``, once; nothing at other times."""
         window = self._shifts.window_of(self._clock.now())

@@ -1,7 +1,7 @@
 """The truth street of one edge, joined: who gets labelled, what people said, challenge parts, and the monitor over it all."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -68,7 +68,9 @@ class TruthStreet:
             truth, clock, defect_types=sampling.defect_types, known=KnownParts(truth, _HasPicture(archive), lifetime=lifetime)
         )
         self.queue = LabelQueue(truth, clock)
-        bounds = RateBounds(monitoring.detection_floor, monitoring.false_positive_ceiling, monitoring.prevalence_ceiling)
+        self.monitor_bounds = bounds = RateBounds(
+            monitoring.detection_floor, monitoring.false_positive_ceiling, monitoring.prevalence_ceiling
+        )
         self.monitor = Monitor(alarms, MonitorSettings(default_bounds=bounds, slices=max(1, len(recipes))), self._plan_of)
         self._enabled = sampling.enabled
         self._monitoring = monitoring.enabled
@@ -77,6 +79,8 @@ class TruthStreet:
         self.planner = WindowPlanner(
             recipes, truth=truth, clock=clock, shifts=self.shifts, history=self.rates.history, alarms=alarms.open_alarms
         )
+        self.canary_labelled: Callable[[InspectionRecord, Answer], None] = lambda _record, _answer: None
+        """Labels of parts that a candidate decided: evidence about it, not about the active model."""
         self._alarm_store, self._publisher = alarm_store, publisher
         self._saved_at_lot = 0
         self._kpi_due = clock.now()
@@ -145,9 +149,11 @@ class TruthStreet:
 
     def _tell_monitor(self, accepted: Accepted) -> None:
         ticket = self._truth.ticket(accepted.label.ticket_id)
-        variant = self._store.by_event(ticket.event_id).variant
-        if self._monitoring:
-            self.monitor.on_answer(variant, Answer(ticket, accepted.label))
+        record, answer = self._store.by_event(ticket.event_id), Answer(ticket, accepted.label)
+        if record.role == "canary":
+            self.canary_labelled(record, answer)
+        elif self._monitoring:
+            self.monitor.on_answer(record.variant, answer)
         with self._lock:
             self._labels_since_save += 1
 
@@ -161,15 +167,16 @@ class TruthStreet:
         if isinstance(state, dict):
             self.monitor.restore(state)
         since = self._clock.now() - timedelta(days=7)
-        variants: dict[str, str] = {}
+        parts: dict[str, InspectionRecord] = {}
 
-        def variant_of(event_id: str) -> str:
-            if event_id not in variants:
-                variants[event_id] = self._store.by_event(event_id).variant
-            return variants[event_id]
+        def part(event_id: str) -> InspectionRecord:
+            if event_id not in parts:
+                parts[event_id] = self._store.by_event(event_id)
+            return parts[event_id]
 
-        answers = [(variant_of(answer.ticket.event_id), answer) for answer in self._truth.answers(since=since)]
-        passes = [(variant_of(one.event_id), one) for one in self._truth.passes(since=since)]
+        found = [(part(answer.ticket.event_id), answer) for answer in self._truth.answers(since=since)]
+        answers = [(record.variant, answer) for record, answer in found if record.role == "active"]
+        passes = [(part(one.event_id).variant, one) for one in self._truth.passes(since=since)]
         replay(self.monitor, self._store.records_after(self.monitor.resume_after, page=_PAGE), answers, passes)
         self._saved_at_lot = self.monitor.lots
 
@@ -190,6 +197,17 @@ class TruthStreet:
         if now >= self._kpi_due:
             self._kpi_due = now + KPI_EVERY
             self._publisher.state("kpi", self.rates.kpi())
+
+    def use(self, recipe: Recipe, active: bool) -> None:
+        """A recipe that will decide parts (active) or some of them (a candidate on trial)."""
+        self.sampler.use(recipe)
+        if active:
+            self.planner.use(recipe)
+
+    def lowest_q(self, variant: str, recipe_version: str, window: str) -> tuple[float, float]:
+        """Smallest inclusion probabilities (rejected, accepted) of the plan in force; 1 without one."""
+        plan = self._plan_of(variant, recipe_version, window)
+        return (min(plan.rejected_q), min(plan.accepted_q)) if plan else (1.0, 1.0)
 
     def _plan_of(self, variant: str, recipe_version: str, window: str) -> SamplingPlan | None:
         plan = self._truth.plan(variant, recipe_version, window)

@@ -87,7 +87,8 @@ def test_looking_at_a_recipe_loads_nothing() -> None:
 def test_a_part_id_chooses_its_recipe_and_the_rest_stays_with_the_active_one() -> None:
     load = Loads()
     shelf = Shelf(RECIPES, load)
-    shelf.prepare_by_part_id()
+    for variant in shelf.with_part_id_rule():
+        shelf.setup(variant)
     assert sorted(load.loaded) == ["m1", "m2"]
     active = shelf.setup("cell")
     assert shelf.by_part_id(shot("O-17"), active).recipe.variant == "other"
@@ -99,8 +100,10 @@ def test_a_part_id_chooses_its_recipe_and_the_rest_stays_with_the_active_one() -
 
 
 def test_a_refused_model_of_a_part_id_rule_is_noticed_before_the_first_part() -> None:
+    shelf = Shelf(RECIPES, Loads("m2"))
+    assert shelf.with_part_id_rule() == ["twin", "other"]
     with pytest.raises(CommandError, match="m2: hash differs"):
-        Shelf(RECIPES, Loads("m2")).prepare_by_part_id()
+        shelf.setup("other")
 
 
 def test_the_latest_part_is_kept_per_camera() -> None:
