@@ -61,7 +61,7 @@ def test_without_two_phase_widening_fpr_would_not_cover():
 
 
 def test_whole_pipeline_part_by_part():
-    dr, fpr = pipeline_quality(W1, 0.02, 600, replications=60, seed=7)
+    dr, fpr = pipeline_quality(W1, 0.02, 600, replications=30, seed=7)
     assert dr >= 85
     assert fpr >= 85
 
