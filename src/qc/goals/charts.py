@@ -5,6 +5,7 @@ Whatever is estimated carries its interval; what cannot be estimated is a grey c
 
 import io
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -261,7 +262,7 @@ def _percent(value: float | None) -> float:
 
 
 def _draw(paint: Callable[[Any], None], *, height: float, salt: str) -> str:
-    """SVG text without header. salt: keeps the ids of several charts in one page apart, and the same from run to run."""
+    """SVG text without header. salt: keeps the ids of several charts apart, and the same from run to run."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -274,4 +275,6 @@ def _draw(paint: Callable[[Any], None], *, height: float, salt: str) -> str:
         figure.savefig(
             text, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
         )
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    svg = text.getvalue()[text.getvalue().index("<svg") :]
+    # matplotlib calls the parts of every figure alike; ids must be unique in the page that holds them all.
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{salt}-", svg)

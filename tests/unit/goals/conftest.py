@@ -15,7 +15,7 @@ SHIFTS_EACH = 8
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("line"), seed=3)
+    made = World(tmp_path_factory.mktemp("line"), seed=4)
     for k in range(SHIFTS_EACH):
         rejects = made.shift(k, parts=300, rates=DECAYED, labels=60)
         if k < 2:
