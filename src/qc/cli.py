@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qc.commands.release_verbs import dataset_app, models_app
 from qc.domain.errors import CommandError, QcError
 
 app = typer.Typer(help="Edge visual inspection: run a line, check it, follow it.", no_args_is_help=True, add_completion=False)
@@ -262,6 +263,10 @@ def users_remove(config: Config, name: UserName) -> None:
     from qc.commands.users import UsersCommand
 
     raise typer.Exit(UsersCommand(config).remove(name))
+
+
+app.add_typer(models_app, name="models")
+app.add_typer(dataset_app, name="dataset")
 
 
 @app.command("version")

@@ -1,0 +1,185 @@
+"""``qc dataset``: from the record store to a training data set, and what to label next for training."""
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from qc.domain.clock import SystemClock
+from qc.domain.errors import ConfigError, DatasetError, UnknownPart
+from qc.domain.truth import Answer, Purpose, Truth
+from qc.domain.verdict import Decision
+from qc.label.strata import is_accepted_stratum
+from qc.record.database import Database
+from qc.record.image_reader import ImageReader
+from qc.record.part_search import PartQuery, PartSearch
+from qc.record.training_parts import TrainingPartReader
+from qc.record.truth_store import SqliteTruthStore
+from qc.release.suggest import suggest, tickets_of
+from qc.settings import LineSettings, load_line
+from qc.training.dataset import Dataset, Sample, read_dataset
+from qc.training.importing import merge_datasets
+
+_PAGE = 500
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which labelled parts are exported; every condition is optional. purpose: why they were labelled.
+
+    test_share: of the parts (by part id, so all pictures of a part stay together) that are marked ``test``: never for training,
+    so that they may judge the next model. group: ``part`` or ``run`` (camera and shift) is what must stay on one side of a split.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    variant: str = ""
+    verdict: str = ""
+    label: str = ""
+    purpose: str = ""
+    test_share: float = 0.0
+    group: str = "part"
+
+
+def export(config: Path, out: Path, choice: Choice, *, add_to: Path | None = None) -> int:
+    """Write ``out`` (images/, manifest.csv), check it, and say what was left out; exit code 1 when the checks find errors.
+
+    add_to: an existing data set whose samples come first; copies of them are left out. Labels that estimate the running model's rates keep
+    ``purpose`` estimate in the manifest; a model trained on them is judged by later windows only (the gate leaves them out by itself).
+    """
+    settings = load_line(config)
+    left_out: Counter[str] = Counter()
+    with _database(settings) as database, tempfile.TemporaryDirectory(prefix="qc-export-") as folder:
+        staging = Path(folder).resolve()
+        samples = tuple(_samples(settings, database, choice, staging, left_out))
+        if not samples:
+            raise DatasetError(f"no labelled part with a picture fits; left out: {dict(left_out) or 'nothing'}")
+        base = read_dataset(add_to) if add_to else Dataset(staging, ())
+        made = merge_datasets(base, Dataset(staging, samples), out)
+    left_out["copy of another picture"] += len(made.copies)
+    purposes = Counter(sample.purpose or "earlier" for sample in made.dataset)
+    print(f"{len(made.dataset)} pictures in {out}: {', '.join(f'{n} {name}' for name, n in sorted(purposes.items()))}")
+    for reason, count in sorted(left_out.items()):
+        if count:
+            print(f"left out: {count} ({reason})")
+    return check(out)
+
+
+def check(path: Path) -> int:
+    """The data checks of the training, in a process of their own; exit code 1 for errors."""
+    sys.stdout.flush()
+    return subprocess.run([sys.executable, "-m", "qc.training.check_export", str(path)], check=False).returncode
+
+
+def ask_for_training(config: Path, *, count: int, days: float, variant: str, dry_run: bool) -> int:
+    """Choose parts worth labelling for training and put them into the queue (after all estimation tickets)."""
+    settings = load_line(config)
+    now = SystemClock().now()
+    since = now - timedelta(days=days)
+    with _database(settings) as database:
+        reader = TrainingPartReader(database)
+        chosen = suggest(reader.unasked(since, now, variant=variant), reader.asked(since, now, variant=variant), count)
+        if chosen and not dry_run:
+            tickets = tickets_of(chosen, now, timedelta(hours=settings.sampling.ticket_hours))
+            SqliteTruthStore(database).add(tickets=tickets)
+    for suggestion in chosen:
+        record = suggestion.record
+        print(f"{record.part_id}  {record.variant}  {suggestion.reason}  score {record.score:.3f}")
+    print(f"{len(chosen)} parts {'would be' if dry_run else 'are'} in the queue for training")
+    return 0
+
+
+def _samples(
+    settings: LineSettings, database: Database, choice: Choice, staging: Path, left_out: Counter[str]
+) -> Iterator[Sample]:
+    images, truth = ImageReader(database, settings.storage.directory / "images"), SqliteTruthStore(database)
+    search, last = PartSearch(database), None
+    while True:
+        page = search.find(_query(choice, last))
+        for part in page:
+            record = part.record
+            last = record.seq
+            answers = truth.answers_of_event(record.event_id)
+            answer, reason = _settled(answers)
+            if answer is None:
+                left_out[reason] += 1
+                continue
+            purposes = {one.ticket.purpose for one in answers}
+            purpose = Purpose.ESTIMATE if Purpose.ESTIMATE in purposes else answer.ticket.purpose
+            if choice.purpose and purpose.value != choice.purpose:
+                continue
+            try:
+                blob = images.load(record.event_id)
+            except UnknownPart:
+                left_out["its picture is not kept"] += 1
+                continue
+            path = staging / f"{_file_name(record.part_id)}-{record.event_id[-6:]}{_SUFFIXES[blob.media_type]}"
+            path.write_bytes(blob.content)
+            defective = answer.label.truth is Truth.DEFECT
+            yield Sample(
+                image=path,
+                label="defect" if defective else "good",
+                defect=(answer.label.defect_type or "defect") if defective else "",
+                variant=record.variant,
+                environment=record.camera_id,
+                group=record.part_id if choice.group == "part" else f"{record.camera_id}/{record.shift}",
+                split="test" if _share(record.part_id) < choice.test_share else "train" if choice.test_share else "",
+                purpose=purpose.value,
+            )
+        if len(page) < _PAGE:
+            return
+
+
+def _settled(answers: list[Answer]) -> tuple[Answer | None, str]:
+    """The last word on a part, or why there is none: what nothing corrects, of the latest look."""
+    corrected = {answer.label.corrects for answer in answers}
+    standing = [
+        answer
+        for answer in answers
+        if answer.label.label_id not in corrected
+        and answer.ticket.purpose in (Purpose.ESTIMATE, Purpose.ADJUDICATE, Purpose.TRAINING)
+    ]
+    if not standing:
+        return None, "labelled only as a known or challenge part"
+    last = max(standing, key=lambda answer: (answer.label.review_round, answer.label.labelled_at))
+    if last.label.truth is Truth.UNSURE:
+        return None, "the labeller was unsure"
+    first_look = last.ticket.purpose is Purpose.ESTIMATE and last.label.review_round == 1
+    if first_look and last.label.truth is Truth.DEFECT and is_accepted_stratum(last.ticket.stratum):
+        return None, "a defect on an accepted part that waits for its second look"
+    return last, ""
+
+
+def _query(choice: Choice, before_seq: int | None) -> PartQuery:
+    try:
+        decision = Decision(choice.verdict) if choice.verdict else None
+        label = Truth(choice.label).value if choice.label else "any"
+    except ValueError as error:
+        raise ConfigError(f"{error}; verdicts are {', '.join(Decision)}, labels {', '.join(Truth)}") from None
+    return PartQuery(
+        choice.since, choice.until, decision, choice.variant or None, label=label, before_seq=before_seq, limit=_PAGE
+    )
+
+
+def _database(settings: LineSettings) -> "closing[Database]":
+    path = settings.storage.directory / "qc.sqlite3"
+    if not path.exists():
+        raise ConfigError(f"{path}: this line has not recorded anything yet")
+    return closing(Database(path))
+
+
+def _share(part_id: str) -> float:
+    """A number in [0, 1) that is always the same for a part."""
+    digest = hashlib.blake2b(f"export:{part_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2.0**64
+
+
+def _file_name(part_id: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in part_id)[:80] or "part"
