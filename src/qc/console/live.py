@@ -28,8 +28,8 @@ STRIP = 30
 KEEP_BYTES = 48_000_000
 """Pixels kept for the live picture: three frames of 5 megapixels, or hundreds of small ones (at most STRIP)."""
 MAX_VIEWERS = 64
-MIN_GAP_S = 0.1
-"""Ten updates a second are more than an eye follows."""
+MIN_GAP_S = 0.15
+"""More updates a second than an eye follows."""
 STATUS_S = 1.0
 SEND_TIMEOUT_S = 10.0
 MAX_AGE_S = 600.0

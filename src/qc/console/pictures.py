@@ -23,8 +23,8 @@ Size = Literal["full", "screen", "thumb"]
 _LONG_SIDE = {"screen": 1280, "thumb": 200}
 _QUALITY = {"screen": 85, "thumb": 75}
 _CACHE_BYTES = 32_000_000
-_LAYER_SIDE = 512
-"""Long side of a heat map layer: finer than the map itself, so that its edges stay smooth."""
+_LAYER_SIDE = 256
+"""Long side of a heat map layer: finer than the map itself, so that its edges stay smooth; the browser scales it up smoothly too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +112,4 @@ def _layer(heat: NDArray[np.float32], view: View, aspect: float) -> bytes:
         grey = np.round(strength * 255).astype(np.uint8)
         layer[y0:y1, x0:x1, :3] = cv2.applyColorMap(grey, cv2.COLORMAP_CIVIDIS)
         layer[y0:y1, x0:x1, 3] = grey
-    return cv2.imencode(".png", layer)[1].tobytes()
+    return cv2.imencode(".png", layer, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()

@@ -4,7 +4,7 @@ import { html, useEffect, useRef, useState } from "../vendor/htm-preact-3.1.1.js
 import { parts, stale, status, useSignal } from "../store.js";
 import { Card, count, Empty, Facts, Gauge, Icon, ms, percent, Picture, score, seconds, Sign, t, time, useKeys } from "../ui.js";
 
-const FEW_MS = 120; // shorter than this, nobody sees a picture
+const FEW_MS = 200; // shorter than this, nobody sees a picture
 
 function remembered(key, fallback) {
   try {
