@@ -8,17 +8,33 @@ import numpy as np
 from qc.domain.truth import Rate
 from qc.evaluate.sample import Bools
 from qc.evaluate.slices import SliceRates, detection_rate_by_defect_type, slice_rates
-from qc.evaluate.stratified import METRICS
 from qc.evaluate.wilson import wilson_rate
 from qc.goals.cost import scaled
 from qc.goals.period import Period
 
-SAMPLED = tuple(metric.name for metric in METRICS)
-
 
 def rates_by(period: Period, by: Sequence[str] = ()) -> list[SliceRates]:
     """All rates of every slice that occurs, reject_rate and review_rate included; one entry for the line when ``by`` is empty."""
-    found = slice_rates(period.parts, period.labels, by)
+    return _with_reject_rate(period, by, slice_rates(period.parts, period.labels, by))
+
+
+def counted_by(period: Period, by: Sequence[str] = ()) -> list[SliceRates]:
+    """Only reject_rate and review_rate, which need no labels."""
+    labels = period.labels
+    none = np.zeros(len(labels.row), bool)
+    unlabelled = replace(
+        labels,
+        row=labels.row[none],
+        defective=labels.defective[none],
+        inclusion_probability=labels.inclusion_probability[none],
+        unconfirmed=labels.unconfirmed[none],
+        defect_type=labels.defect_type[none],
+    )
+    found = slice_rates(period.parts, unlabelled, by)
+    return _with_reject_rate(period, by, [replace(one, rates={"review_rate": one.rates["review_rate"]}) for one in found])
+
+
+def _with_reject_rate(period: Period, by: Sequence[str], found: Sequence[SliceRates]) -> list[SliceRates]:
     rejects = _rejects_by(period, by)
     return [
         replace(

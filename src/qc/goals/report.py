@@ -186,6 +186,8 @@ def _change(metric: str, before: Rate, after: Rate) -> Change:
 def _goal_rate(goal: Goal, period: Period, report: PeriodReport) -> Rate:
     if goal.metric == "production_efficiency":
         return report.efficiency.rate
+    if not goal.slice and goal.metric in report.rates:
+        return report.rates[goal.metric]
     return measures.rate_of(period, goal.metric, goal.slice)
 
 

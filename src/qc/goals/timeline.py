@@ -26,13 +26,16 @@ class Bucket:
     rates: Mapping[str, Rate]
 
 
-def timeline(period: Period, *, fewest_defects: float = 0) -> list[Bucket]:
-    """In order of time; empty without judged parts. fewest_defects: found defects per bucket, on average, if the period has them."""
+def timeline(period: Period, *, fewest_defects: float | None = None) -> list[Bucket]:
+    """In order of time; empty without judged parts.
+
+    fewest_defects: found defects per bucket, on average, if the period has them; None: finest steps, with the rates that need no labels.
+    """
     if not period.judged:
         return []
     start_of_window = _window_starts(period)
     windows = period.parts.levels["window"]
-    named = _bucket_names(windows, int(period.labels.defective.sum()), fewest_defects)
+    named = _bucket_names(windows, int(period.labels.defective.sum()), fewest_defects or 0)
     levels = tuple(sorted(set(named)))
     table = np.array([levels.index(name) for name in named], np.int64)
     columns = dict(period.parts.columns) | {"bucket": table[period.parts.columns["window"]]}
@@ -45,7 +48,7 @@ def timeline(period: Period, *, fewest_defects: float = 0) -> list[Bucket]:
             starts[name] = min(starts.get(name, start_of_window[window]), start_of_window[window])
     buckets = [
         Bucket(one.key["bucket"], starts[one.key["bucket"]], one.parts, one.rates)
-        for one in measures.rates_by(bucketed, ("bucket",))
+        for one in (measures.counted_by if fewest_defects is None else measures.rates_by)(bucketed, ("bucket",))
     ]
     return sorted(buckets, key=lambda bucket: bucket.start)
 

@@ -100,6 +100,7 @@ def test_time_steps_grow_until_they_hold_enough(whole: Period) -> None:
     shifts = timeline(whole)
     assert len(shifts) == 16
     assert [bucket.start for bucket in shifts] == sorted(bucket.start for bucket in shifts)
+    assert set(shifts[0].rates) == {"reject_rate", "review_rate"}
     days = timeline(whole, fewest_defects=12)
     assert [bucket.name for bucket in days] == [f"2026-11-{day:02d}" for day in range(2, 8)]
     (week,) = timeline(whole, fewest_defects=200)
