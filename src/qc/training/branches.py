@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from qc.training.features import FeatureStore
+from qc.training.features import FeatureStore, Taps
 from qc.training.logistic import fit_logistic
 from qc.training.mahalanobis import MIN_GOOD, fit_mahalanobis, mean_columns
 from qc.training.patch_branch import fit_patch_branch
@@ -36,6 +36,14 @@ class Material:
     """(n, h, w) on the low tap's grid: share of each cell that is defect; None without any mask."""
     known: NDArray[np.bool_] | None = None
     """(n,) whether the target is known: a good image, or a defect with a mask."""
+
+    views: tuple[FeatureStore, ...] = ()
+    """Features of every image under other light, in the same order; only branches trained by gradient use them."""
+
+    def draw(self, index: Index, generator: np.random.Generator) -> Taps:
+        """The taps of these images, all as they are or all in one of their views."""
+        choice = int(generator.integers(len(self.views) + 1))
+        return (self.store, *self.views)[choice].taps(index)
 
     def masks(self, index: Index) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, h, w) float targets and (N,) bool whether they are known."""

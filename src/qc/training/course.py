@@ -136,7 +136,7 @@ def _loss(
     flips: bool,
     generator: np.random.Generator,
 ) -> Tensor:
-    taps = material.store.augmented(batch, generator)
+    taps = material.draw(batch, generator)
     labels = torch.from_numpy(material.labels[batch]).float()
     masks, known = material.masks(batch)
     low, middle, masks = _disturb(taps.low, taps.middle, masks, flips, generator)

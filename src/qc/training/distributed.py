@@ -18,6 +18,19 @@ def start() -> None:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
+def use_free_cores() -> int:
+    """Give torch the cores that other programs leave idle, at least one; returns how many.
+
+    A thread that waits at every operator for a sibling without a core costs far more than it brings (measured on two busy
+    cores: a step of the map head takes 1.6 s with two threads and .06 s with one).
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    threads = max(1, round(cores - busy) // world_size())
+    torch.set_num_threads(threads)
+    return threads
+
+
 def stop() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()

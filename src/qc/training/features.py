@@ -1,5 +1,6 @@
 """Feature maps of a data set, computed once, kept in files and shared by every branch and every fold."""
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from qc.domain.errors import TrainingError
 from qc.domain.model import InputSpec
 from qc.domain.recipe import Polygon
 from qc.inspection.preprocess import prepare_pixels
+from qc.training import distributed
 from qc.training.backbone import Backbone
 from qc.training.samples import Sample, read_image
 
@@ -57,10 +59,6 @@ class FeatureStore:
         low, middle, high = (torch.from_numpy(np.asarray(m[index], np.float32)) for m in self.maps)
         return Taps(low, middle, high, torch.from_numpy(self.pooled[index]))
 
-    def augmented(self, index: NDArray[np.int64], generator: np.random.Generator) -> Taps:
-        """As taps, each image in one of its views."""
-        return self.taps(index)
-
     def batches(self, index: NDArray[np.int64], size: int = BATCH) -> Iterator[Taps]:
         for start in range(0, len(index), size):
             yield self.taps(index[start : start + size])
@@ -95,13 +93,24 @@ def extract_features(
     done = folder / f"{name}.done"
     paths = [folder / f"{name}-{tap}.npy" for tap in ("low", "middle", "high", "pooled")]
     try:
-        if not done.exists():
+        if not done.exists() and distributed.rank() == 0:
             _extract(backbone, count, load, paths, lambda now: progress(name, now, count))
             done.touch()
+        distributed.barrier()
         maps = [np.load(path, mmap_mode="r") for path in paths[:3]]
         return FeatureStore(maps, np.load(paths[3]))
     except OSError as error:
         raise TrainingError(f"the feature files in {folder} cannot be written or read: {error}") from error
+
+
+def _require_space(folder: Path, needed_bytes: int) -> None:
+    """Writing to a mapped file on a full disk would kill the process without a word, so the room is counted before."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < 1.2 * needed_bytes:
+        raise TrainingError(
+            f"{folder}: {free_bytes / 1e9:.1f} GB are free, the feature maps need {1.2 * needed_bytes / 1e9:.1f} GB: "
+            "make room, or put the bundle on another disk"
+        )
 
 
 def _extract(
@@ -119,6 +128,7 @@ def _extract(
             taps = backbone(batch)
             outputs = [*taps, pool(taps)]
             if not files:
+                _require_space(paths[0].parent, count * sum(2 * int(out[0].numel()) for out in outputs))
                 kinds = (np.float16, np.float16, np.float16, np.float32)
                 files = [
                     open_memmap(path, mode="w+", dtype=kind, shape=(count, *out.shape[1:]))

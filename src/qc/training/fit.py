@@ -1,5 +1,6 @@
 """Fit a model: out-of-fold scores first, from them weights, calibration and thresholds, then every branch on all images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from qc.training.backbone import Backbone
 from qc.training.branches import Index, Material, available_branches, fit_branch, score_branch
 from qc.training.calibrate import Calibration, fit_calibration
 from qc.training.cross_validation import out_of_fold, patch_out_of_fold
-from qc.training.features import Progress
+from qc.training.features import FeatureStore, Progress
 from qc.training.fusion import Fusion, fuse
 from qc.training.lessons import Learnt, learn, lessons_for
 from qc.training.metrics import auroc
@@ -72,18 +73,20 @@ def fit_model(
     recipe: TrainingRecipe,
     *,
     work: Path,
+    make_views: Callable[[], tuple[FeatureStore, ...]],
     progress: Progress,
     lots: tuple[int, int] | None = None,
 ) -> Fitted:
-    """material, folds: of the training images, in one order. lots: (good, defect) parts that the promised rates are for."""
+    """material, folds: of the training images, in one order. make_views: features under other light, when needed. lots: (good, defect) parts that the promised rates are for."""
     labels = material.labels
     patch, peaks = patch_out_of_fold(material, folds.fine)
     progress("cross-validation", 1, len(available_branches(labels)))
     quick = {"patch": patch} | _cross_validate(material, folds.fine, progress)
     learnt: dict[str, Learnt] = {}
-    for lesson in lessons_for(backbone, labels, recipe.finetune):
+    for lesson in lessons_for(backbone, material, recipe.finetune):
         so_far = quick | {name: result.scores for name, result in learnt.items()}
         if (auroc(fuse(so_far, labels, folds.fine).raw(so_far), labels) or 0.0) < ENOUGH:
+            material = material if material.views else replace(material, views=make_views())
             learnt[lesson.name] = learn(
                 lesson, material, folds.coarse, flips=recipe.flips, seed=recipe.seed, work=work, progress=progress
             )

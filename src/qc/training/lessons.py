@@ -20,6 +20,8 @@ MIN_FOR_FINETUNE = 50
 """Images of the rarer class that a branch needs to be worth its time; cross-validation decides whether it is used."""
 
 MIN_TOTAL_FOR_FINETUNE = 300
+MAX_CELLS_FOR_FINETUNE = 32 * 32
+"""Cells of the low map (stride 8): at finer inputs fine-tuning would take an hour, and the cell branch sees more there."""
 
 STEPS = {"cells": 240, "finetune": 260}
 EPOCHS = (4, 24)
@@ -36,12 +38,15 @@ class Learnt:
     curves: tuple[list[float], list[float]]
 
 
-def lessons_for(backbone: Backbone, labels: Index, finetune: bool) -> list[Lesson]:
+def lessons_for(backbone: Backbone, material: Material, finetune: bool) -> list[Lesson]:
+    """What these labels and this input size are enough for."""
+    labels, cells = material.labels, int(np.prod(material.store.maps[0].shape[2:]))
     rarest = min(int(labels.sum()), int((labels == 0).sum()))
     lessons = []
     if rarest >= MIN_FOR_CELLS:
         lessons.append(Lesson("cells", new_cells, cell_loss))
-    if finetune and rarest >= MIN_FOR_FINETUNE and len(labels) >= MIN_TOTAL_FOR_FINETUNE:
+    enough = rarest >= MIN_FOR_FINETUNE and len(labels) >= MIN_TOTAL_FOR_FINETUNE
+    if finetune and enough and cells <= MAX_CELLS_FOR_FINETUNE:
         stage = backbone.stages[2]
         lessons.append(Lesson("finetune", lambda material, _: new_tail(stage, material), tail_loss))
     return lessons

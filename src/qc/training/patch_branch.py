@@ -1,7 +1,7 @@
 """Good-only branch with a place: the distance of every patch to the nearest patch of a good part.
 
 After PatchCore (Roth et al., CVPR 2022, arXiv 2106.08265): locally averaged features of two middle levels, a bank thinned
-by greedy k-center selection, nearest-neighbour distance. Here the score is the mean of the largest 1 % of distances, the
+by greedy k-center selection, nearest-neighbour distance. Here the score is the mean of the largest 3 % of distances, the
 bank is small and lives in a projection, so that the whole branch is two 1x1 convolutions in the exported graph.
 """
 
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from qc.training.features import FeatureStore, Taps
 
-TOP_SHARE = 0.01
+TOP_SHARE = 0.03
 CANDIDATES = 20_000
 BANK_SIZE = 1000
 DIMENSIONS = 64
@@ -49,7 +49,7 @@ class PatchBranch(nn.Module):
         return (x.square().sum(1) - closeness).clamp_min(1e-6).sqrt()
 
     def score(self, distances: Tensor) -> Tensor:
-        """(N, h, w) -> (N,): mean of the largest 1 % of the distances."""
+        """(N, h, w) -> (N,): mean of the largest 3 % of the distances."""
         return top_mean(distances)
 
     def forward(self, taps: Taps) -> Tensor:

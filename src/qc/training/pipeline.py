@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from qc.domain.errors import DatasetError, TrainingError
 from qc.domain.model import InputSpec, ModelCard
@@ -16,6 +17,7 @@ from qc.domain.record import Json
 from qc.inspection.bundle import load_card
 from qc.inspection.session import OnnxInspector, Runtime, load_inspector, seal_bundle
 from qc.training import distributed, plots
+from qc.training.augment import other_light
 from qc.training.backbone import Backbone, load_backbone
 from qc.training.branches import Material
 from qc.training.card import data_facts, draft_card, render_card, training_facts
@@ -23,20 +25,22 @@ from qc.training.checks import CheckReport, check_dataset
 from qc.training.checks.findings import sentence
 from qc.training.dataset import read_dataset
 from qc.training.evaluation import Judged, judge, summary
-from qc.training.export import check_parity, export_onnx
-from qc.training.features import Progress, Roi, extract_features, load_tensor
+from qc.training.export import check_parity, export_onnx, inspector_scores
+from qc.training.features import FeatureStore, Progress, Roi, extract_features, load_tensor
 from qc.training.fit import Fitted, Folds, fit_model
 from qc.training.input_size import choose_input
 from qc.training.mask_targets import mask_targets
-from qc.training.metrics import auroc
+from qc.training.metrics import auroc, wilson
 from qc.training.parent import compare_with_parent
 from qc.training.quantise import Attempt, try_int8
 from qc.training.recipe import TrainingRecipe
 from qc.training.samples import Dataset
 from qc.training.splits import group_folds, split_dataset
+from qc.training.synthetic import with_defect
 
 PARITY_IMAGES = 50
 CALIBRATION_IMAGES = 32
+SYNTHETIC_IMAGES = 40
 COARSE_FOLDS = 3
 NEW_VARIANT_WEIGHT = 5.0
 FRACTIONS = {"train": 0.75, "test": 0.25}
@@ -75,16 +79,25 @@ def train(
     if out.exists():
         raise TrainingError(f"{out} exists already and bundles are immutable: choose another name or remove it")
     torch.manual_seed(recipe.seed)
+    distributed.use_free_cores()
     task = prepare(source, out, recipe, variants=variants, parent=parent, progress=progress)
     backbone = load_backbone(recipe.backbone, Path(recipe.weights) if recipe.weights else None)
     try:
         fitted = fit(task, backbone, recipe, progress)
-    except MemoryError as error:
-        raise TrainingError(
-            f"out of memory at {task.spec.height} x {task.spec.width}: set a smaller side in the recipe"
-        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "allocate" in str(error):  # torch has no error class of its own for it on the CPU
+            raise TrainingError(
+                f"out of memory at {task.spec.height} x {task.spec.width} pixels: set a smaller side in the recipe, "
+                "or close other programs; finished steps are kept and taken up again"
+            ) from error
+        raise
+    if distributed.rank() != 0:
+        return draft_card(out.name, task.spec, fitted, task.training, None)
     model, card, facts = export(task, fitted, backbone, recipe, out.name)
-    judged = judge(OnnxInspector(model, card, Runtime(intra_op_threads=1)), task.held_out.samples, task.roi, progress)
+    inspector = OnnxInspector(model, card, Runtime(intra_op_threads=1))
+    judged = judge(inspector, task.held_out.samples, task.roi, progress)
+    if not task.training.labels.any():
+        facts["synthetic_defects"] = react_to_synthetic(inspector, task)
     card = describe(task, fitted, card, judged, recipe=recipe, backbone=backbone.name)
     card = replace(card, training={**card.training, **facts, "seconds": round(time.monotonic() - started, 1)})
     if parent:
@@ -136,10 +149,21 @@ def fit(task: Task, backbone: Backbone, recipe: TrainingRecipe, progress: Progre
     old = set(task.parent.variants) if task.parent else set(task.training.variants)
     weights = np.array([1.0 if s.variant in old else NEW_VARIANT_WEIGHT for s in samples])
     material = Material(store, task.training.labels, weights, backbone.channels, seed=recipe.seed, targets=targets, known=known)
+
+    def make_views() -> tuple[FeatureStore, ...]:
+        return tuple(view_features(view) for view in range(recipe.views))
+
+    def view_features(view: int) -> FeatureStore:
+        def load(i: int) -> NDArray[np.uint8]:
+            return other_light(load_tensor(samples[i], spec, task.roi), recipe.seed + i * 97 + view)
+
+        name = f"other light {view + 1}"
+        return extract_features(backbone, len(samples), load, folder=task.work, progress=progress, name=name)
+
     folds = Folds(*(group_folds(task.training, k, recipe.seed).fold for k in (recipe.folds, COARSE_FOLDS)))
     held = task.held_out.labels
     lots = (int((held == 0).sum()), int(held.sum())) if len(held) else None
-    return fit_model(backbone, material, folds, recipe, work=task.work, progress=progress, lots=lots)
+    return fit_model(backbone, material, folds, recipe, work=task.work, make_views=make_views, progress=progress, lots=lots)
 
 
 def export(
@@ -179,6 +203,15 @@ def describe(task: Task, fitted: Fitted, card: ModelCard, judged: Judged, *, rec
     )
 
 
+def react_to_synthetic(inspector: OnnxInspector, task: Task) -> dict[str, Json]:
+    """Share of synthetic defects, on good pictures that were not learnt from where there are some, that would be rejected."""
+    good = [s for s in task.held_out if not s.is_defect] or list(task.training)
+    tensors = [with_defect(load_tensor(s, task.spec, task.roi), i) for i, s in enumerate(good[:SYNTHETIC_IMAGES])]
+    scores = inspector_scores(inspector, tensors)
+    rate = wilson(int((scores >= inspector.card.reject_at).sum()), len(scores))
+    return {**rate.as_json(), "meaning": "share of pasted patches and scars that is rejected; real defects may differ"}
+
+
 def work_folder(out: Path, training: Dataset, spec: InputSpec, recipe: TrainingRecipe) -> Path:
     """Beside the bundle, named after data and recipe, so that an interrupted training is taken up only by the same one."""
     rows = [[str(s.image), s.image.stat().st_mtime_ns, s.label, s.split, str(s.mask)] for s in training]
@@ -193,8 +226,6 @@ def work_folder(out: Path, training: Dataset, spec: InputSpec, recipe: TrainingR
 
 def write(out: Path, task: Task, model: bytes, card: ModelCard, fitted: Fitted) -> ModelCard:
     """Seal the bundle beside its place, prove that it loads, move it there in one step, and remove the working files."""
-    if distributed.rank() != 0:
-        return card
     sealed = task.work / out.name
     shutil.rmtree(sealed, ignore_errors=True)
     card = seal_bundle(sealed, model, card)

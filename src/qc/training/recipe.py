@@ -17,7 +17,8 @@ class TrainingRecipe:
     """side: input side in pixels, 0 chooses from the data. finetune: try to train the backbone's last stage further.
 
     backbone, weights: see backbone.py. roi, ignore: as in the line's recipe. folds: of the cross-validation. flips: mirror and
-    turn pictures while learning (switch off where left and right differ in meaning). views: augmented copies of each image.
+    turn pictures while learning (switch off where left and right differ in meaning). views: how often each picture is also seen in other light by
+    the branches trained by gradient; 0: never.
     data_source, data_licence: written into the card.
     """
 
@@ -58,8 +59,8 @@ def _read(path: Path) -> TrainingRecipe:
         raise ConfigError(f"{path}: aim must be a table [aim]")
     values = _checked(data, TrainingRecipe(), path, "")
     recipe = TrainingRecipe(**values, aim=Aim(**_checked(aim, Aim(), path, "aim.")))
-    if recipe.folds < 2 or recipe.views < 1 or (recipe.side and not 64 <= recipe.side <= 1024):
-        raise ConfigError(f"{path}: need folds >= 2, views >= 1 and side 0 (from the data) or 64..1024")
+    if recipe.folds < 2 or recipe.views < 0 or (recipe.side and not 64 <= recipe.side <= 1024):
+        raise ConfigError(f"{path}: need folds >= 2, views >= 0 and side 0 (from the data) or 64..1024")
     return recipe
 
 
