@@ -78,8 +78,13 @@ class LabelWatch:
         self._windows = {name: kept for name, kept in self._windows.items() if name in still}
 
     def label(self, window: str, event_id: str, *, q: float, rejected: bool, review_round: int, truth: Truth) -> bool:
-        """One look; a later one of the same round replaces it. False when the window is unknown or closed."""
-        if window not in self._windows:
+        """One look; a later one of the same round replaces it.
+
+        False when it cannot count: the window is unknown or closed, or q is below the smallest of the window's plan, against
+        which the bets were laid (the plan was made after the window had begun).
+        """
+        known = self._windows.get(window)
+        if known is None or q < (known.q_rejected if rejected else known.q_accepted):
             return False
         _, _, looks = self._windows[window].looks.setdefault(event_id, (q, rejected, {}))
         looks[review_round] = _SAID[truth]

@@ -154,7 +154,7 @@ class Monitor:
                 truth=label.truth,
             )
             if not counted:
-                log.info("label_after_its_window", ticket=ticket.ticket_id, window=ticket.window)
+                log.info("label_not_counted", ticket=ticket.ticket_id, window=ticket.window)
             self._judge_labels(variant)
 
     def on_pass(self, variant: str, challenge: ChallengePass) -> None:

@@ -29,9 +29,9 @@ def test_score_lots(lot_noise):
 
 
 def test_embeddings():
-    assert share(embedding_delays(replications=30, seed=6)) <= 0.05
-    assert share(embedding_delays(lot_noise=0.1, replications=30, seed=7)) <= 0.05
-    assert median(embedding_delays(share=0.1, replications=20, seed=8)) <= 4000
+    assert share(embedding_delays(replications=15, seed=6)) <= 0.05
+    assert share(embedding_delays(lot_noise=0.1, replications=15, seed=7)) <= 0.05
+    assert median(embedding_delays(share=0.1, replications=12, seed=8)) <= 3500
 
 
 def test_factors_have_mean_at_most_one_under_the_null():

@@ -103,6 +103,14 @@ def test_a_pass_before_the_first_part_of_its_window_waits_for_it():
     assert early.state() == usual.state()
 
 
+def test_a_probability_below_the_plans_is_no_bet():
+    one = watch()
+    before = one.state()
+    assert not tell(one, ("a", "x", 0.1, True, 1, Truth.DEFECT))
+    assert not tell(one, ("a", "x", 0.01, False, 1, Truth.GOOD))
+    assert one.state() == before
+
+
 def test_restart_of_one_quantity_leaves_the_others():
     one = watch()
     for row in looks():
