@@ -3,6 +3,7 @@
 import types
 import typing
 from collections.abc import Iterator, Sequence
+from datetime import date
 from enum import Enum
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from qc.settings.base import models_in
 from qc.settings.gate import GateSettings
+from qc.settings.goals import GoalsSettings
 from qc.settings.line import LineSettings
 from qc.settings.recipe import RecipeSettings
 
@@ -34,6 +36,7 @@ def reference() -> str:
     """The whole page as Markdown."""
     parts = [_INTRO, "## The line: `line.toml`\n", *_tables(LineSettings, "")]
     parts += ["## A product variant: `recipes/<variant>.toml`\n", *_tables(RecipeSettings, "")]
+    parts += ["## Goals, prices and audits: `goals.toml`\n", *_tables(GoalsSettings, "")]
     parts += ["## The promotion gate: `gate.toml`\n", *_tables(GateSettings, "")]
     return "\n".join(parts)
 
@@ -85,11 +88,13 @@ def _base_name(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(_type_name(part) for part in inner if part is not type(None)))
     if origin is list:
         return f"list of {_type_name(inner[0])}"
+    if origin is dict:
+        return "table of text"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return " \\| ".join(f'`"{item.value}"`' for item in annotation)
-    names = {str: "text", int: "integer", float: "number", bool: "true / false", SecretStr: "secret"}
+    names = {str: "text", int: "integer", float: "number", bool: "true / false", SecretStr: "secret", date: "date"}
     return names.get(annotation, "path")
 
 
