@@ -168,8 +168,8 @@ class LiveStreams:
 
             self._feed.listen(poke)
             self._ticker = loop.create_task(self._tick())
+        self._spread()  # before the slot is known, or it would get the newest parts twice
         self._slots.add(slot)
-        self._spread()
         slot.parts.extend(text for _, text in self._recent)
         slot.status = self._status
         slot.ready.set()
