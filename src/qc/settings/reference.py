@@ -86,10 +86,8 @@ def _base_name(annotation: Any) -> str:
         return " \\| ".join(f'`"{value}"`' for value in inner)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(_type_name(part) for part in inner if part is not type(None)))
-    if origin is list:
-        return f"list of {_type_name(inner[0])}"
-    if origin is dict:
-        return "table of text"
+    if origin in (list, dict):
+        return f"list of {_type_name(inner[0])}" if origin is list else "table of text"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
