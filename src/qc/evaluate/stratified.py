@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from qc.domain.truth import Rate
 from qc.evaluate.profile import deviance, profile_limits
@@ -100,11 +100,11 @@ def total_intervals(counts: StratumCounts, a: Floats, informative: Floats, confi
 
 
 def _critical(informative: Floats, confidence: float) -> Floats:
-    return np.asarray(stats.t.ppf(0.5 + confidence / 2, np.maximum(3, np.asarray(informative, float) - 1)) ** 2)
+    return np.asarray(stdtrit(np.maximum(3, np.asarray(informative, float) - 1), 0.5 + confidence / 2) ** 2)
 
 
 def _widen(estimate: Floats, low: Floats, high: Floats, V: Floats, confidence: float) -> tuple[Floats, Floats]:
-    z2V = stats.norm.ppf(0.5 + confidence / 2) ** 2 * V
+    z2V = ndtri(0.5 + confidence / 2) ** 2 * V
     return estimate - np.sqrt((estimate - low) ** 2 + z2V), estimate + np.sqrt((high - estimate) ** 2 + z2V)
 
 

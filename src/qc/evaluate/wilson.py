@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import ndtri
 
 from qc.domain.errors import EvaluationError
 from qc.domain.truth import Rate
@@ -26,7 +26,7 @@ def wilson_interval(found: ArrayLike, n: ArrayLike, confidence: float = 0.95) ->
     x, size = np.asarray(found, float), np.asarray(n, float)
     if np.any(x < 0) or np.any(x > size):
         raise EvaluationError("wilson: found must lie between 0 and n")
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = float(ndtri(0.5 + confidence / 2))
     safe = np.where(size > 0, size, 1.0)
     p = x / safe
     centre = p + z * z / (2 * safe)

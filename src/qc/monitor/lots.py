@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import chdtri
 
 from qc.domain.errors import EvaluationError
 
@@ -44,7 +44,7 @@ class LotReference:
         spread = features.std(0, ddof=1)
         # A feature that never moved (grey camera: colour 0) must not alarm on the last bit.
         least = 1e-6 * np.maximum(np.abs(features.mean(0)), 1e-6)
-        upper = np.sqrt((m - 1) / stats.chi2.ppf(0.05, m - 1))
+        upper = np.sqrt((m - 1) / chdtri(m - 1, 0.95))
         return cls(features.mean(0), np.maximum(spread, least) * upper, m)
 
     @property

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import ndtri
 
 from qc.domain.errors import EvaluationError
 from qc.release.report import Outcome
@@ -45,7 +45,7 @@ def tango_interval(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, confidence:
     b, c, size = (np.asarray(a, float) for a in np.broadcast_arrays(gained, lost, n))
     if np.any(b < 0) or np.any(c < 0) or np.any(b + c > size):
         raise EvaluationError("paired comparison: gained and lost must be counts of different parts among the n")
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = float(ndtri(0.5 + confidence / 2))
     estimate = np.divide(b - c, size, out=np.zeros_like(size), where=size > 0)
     # Rounding must not push a limit past the estimate, at which it may lie exactly (all parts gained, or all lost).
     low = np.where(size > 0, np.minimum(_limit(b, c, size, -z), estimate), -1.0)
