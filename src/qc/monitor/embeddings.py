@@ -9,7 +9,7 @@ that .7 leaves in the noise.
 Tolerance: in k dimensions the reference mean of m lots is off by a vector of squared length about b2 = k / m, which a learned
 direction partly finds: the projection's mean is then b2 / sqrt(b2 + k (1 - memory) / (1 + memory)), plus .25 as for lots.
 With 1.96 / sqrt(m) + .25, as for a fixed direction, false alarms would have no bound; with the full length sqrt(k / m) + .25
-a 10 % new variant under lot noise of .1 sigma took 18,250 parts instead of 5,250 (docs/monitoring.md, point 10).
+a 10 % new variant under lot noise of .1 sigma took 18,250 parts instead of 5,000 (docs/monitoring.md, point 10).
 Choosing the direction from the past only is what keeps the factors' mean at most 1 (a predictable bet, as in ``evidence``).
 """
 
