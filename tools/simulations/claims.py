@@ -39,9 +39,9 @@ def coverage(world: World, prevalence: float, labels: int, replications: int) ->
             Row("2", f"FPR bias, {cell}", "<= .05 point", f"{fpr.bias:+.3f}", abs(fpr.bias) <= 0.05),
         ]
     wanted = {(0.01, 1000): 17.5, (0.01, 2000): 10.8, (0.01, 5000): 5.7, (0.05, 1000): 5.3}.get((prevalence, labels))
-    if world is W1 and wanted:
+    if world == W1 and wanted:
         rows.append(Row("3", f"DR half-width, {cell}", f"<= {wanted} points", f"{dr.half_width:.2f}", dr.half_width <= wanted))
-    if world is W1 and labels == 400 and prevalence == 0.01:
+    if world == W1 and labels == 400 and prevalence == 0.01:
         rows.append(Row("3", f"FPR half-width, {cell}", "<= .8 point", f"{fpr.half_width:.2f}", fpr.half_width <= 0.8))
     return rows
 
@@ -66,7 +66,7 @@ def saving(world: World, wanted: float, replications: int) -> list[Row]:
     ratio = other / mine
     what = f"labels for +-5 points, {world.name}: {mine:,} stratified, {other:,} uniform (Wilson)"
     rows = [Row("4", what, f">= {wanted}x", f"{ratio:.2f}x", ratio >= wanted)]
-    if world is W1:
+    if world == W1:
         planned = plan_labels(LabelQuestion(0.05, 0.01, labels_per_window=200, parts_per_window=10_000)).labels
         error = planned / mine - 1
         rows.append(
