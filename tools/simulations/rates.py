@@ -35,7 +35,7 @@ class Quality:
 
 
 def design_for(world: World, prevalence: float, labels: int) -> Design:
-    """Strata are designed on W1 where the world == W3: the plan does not know of the hidden defects."""
+    """Strata are designed on W1 where the world is W3: the plan does not know of the hidden defects."""
     return Design(world, W1 if world == W3 else world, prevalence, labels)
 
 
