@@ -58,8 +58,8 @@ def suggest(candidates: Sequence[InspectionRecord], known: Sequence[InspectionRe
         left = [int(i) for i in pools[reason] if int(i) not in taken]
         if not left:
             continue
-        # The best third of what is left of this reason, and of these the one least like anything chosen (greedy k-centre).
-        best = left[: max(1, len(left) // 3)]
+        # First the best of each reason; then, of the best third that is left, the one least like anything chosen (greedy k-centre).
+        best = left[:1] if turn < len(REASONS) else left[: max(1, len(left) // 3)]
         pick = max(best, key=lambda i: (nearest[i], -best.index(i)))
         taken.add(pick)
         chosen.append(Suggestion(candidates[pick], reason))

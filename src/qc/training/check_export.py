@@ -1,5 +1,7 @@
 """``python -m qc.training.check_export FOLDER``: the data checks as a process of their own, so that the CLI never loads torch."""
 
+# ruff: noqa: T201  # a command: it talks to a person
+
 import json
 import sys
 from pathlib import Path
