@@ -1,5 +1,6 @@
 """``qc label import`` and ``qc label export``: labelling by spreadsheet, beside the running line."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -48,7 +49,8 @@ def export_file(config: Path, file: Path, *, labeller: str) -> int:
 def _intake(edge: EdgeRecords) -> LabelIntake:
     """The same rules as the running edge's."""
     pictures = ImageReader(edge.database, edge.settings.storage.directory / "images")
-    known = KnownParts(edge.truth, lambda event_id: _has_picture(pictures, event_id))
+    lifetime = timedelta(hours=edge.settings.sampling.ticket_hours)
+    known = KnownParts(edge.truth, lambda event_id: _has_picture(pictures, event_id), lifetime=lifetime)
     return LabelIntake(
         edge.truth, SystemClock(), defect_types=edge.settings.sampling.defect_types, rules=LookRules(), known=known
     )

@@ -254,7 +254,7 @@ def _share_of_threshold(reading: Reading) -> float:
 
 
 def _power(k: int) -> str:
-    return {0: "1", 1: "10", 2: "100", 3: "1,000"}.get(k, f"10^{k}")
+    return {0: "1", 1: "10", 2: "100", 3: "1,000"}.get(k, f"1e{k}")
 
 
 def _percent(value: float | None) -> float:

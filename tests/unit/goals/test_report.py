@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.unit.goals.world import MONDAY, World
+from tests.unit.goals.world import MONDAY, World, entry_of
 
 from qc.domain.truth import Rate
 from qc.goals.as_json import plain, report_json
@@ -180,6 +180,17 @@ def test_tiny_data_are_a_useful_page(tmp_path: Path, parts: int, answered: float
         assert "Not labelled yet" in text
     json.dumps(report_json(report), allow_nan=False)
     tiny.database.close()
+
+
+def test_parts_without_a_sampling_plan_are_counted_and_explained(tmp_path: Path) -> None:
+    unplanned = World(tmp_path)
+    record = unplanned.record(0.3, MONDAY, "2026-11-02/early", 100.0)
+    unplanned.store.append([entry_of(record, None)])
+    period = unplanned.reader.read(MONDAY, MONDAY + timedelta(days=1))
+    report = build_report("l", NOW, period, None, WISHES, truth=unplanned.truth)
+    assert (report.now.parts.judged, report.now.parts.unplanned) == (0, 1)
+    assert "1 parts were judged without a sampling plan" in _Page(report_page(report, UTC)).text
+    unplanned.database.close()
 
 
 def test_bars_stay_in_their_picture() -> None:

@@ -93,10 +93,10 @@ class World:
         entries, asked, rejects = [], [], []
         for i in range(parts):
             at = start + timedelta(seconds=60 + i * 27000 / parts)
-            record = self._record(float(score[i]), at, window.name, rates.brightness, variant=variant, model_id=model)
+            record = self.record(float(score[i]), at, window.name, rates.brightness, variant=variant, model_id=model)
             rejected = record.verdict.decision is not Decision.OK
             ticket = draw_ticket(record, draw, *plan.stratum(float(score[i]), rejected), timedelta(days=3))
-            entries.append(_entry(record, ticket))
+            entries.append(entry_of(record, ticket))
             if rejected:
                 rejects.append(record.event_id)
             if ticket is not None and rng.random() < answered:
@@ -144,7 +144,7 @@ class World:
         p = np.clip(s**6, 1e-4, 0.9)
         return design_plan(variant, s, s >= REVIEW_AT, p, PlanBudget(labels, parts))
 
-    def _record(self, score: float, at: datetime, window: str, brightness: float, **fields: str) -> InspectionRecord:
+    def record(self, score: float, at: datetime, window: str, brightness: float, **fields: str) -> InspectionRecord:
         self.count += 1
         name = f"e{self.count:07d}"
         if score >= REJECT_AT:
@@ -178,14 +178,14 @@ class World:
                 ChallengePart(challenge_id, f"barcode-{challenge_id}", variant, "crack", "major", MONDAY)
             )
         score = 0.9 if self.rng.random() < rates.dr else 0.2
-        record = self._record(score, at, window, rates.brightness, variant=variant, model_id=model)
+        record = self.record(score, at, window, rates.brightness, variant=variant, model_id=model)
         record = replace(record, challenge_id=challenge_id)
         rejected = record.verdict.decision is not Decision.OK
         self.truth.add_pass(ChallengePass(record.event_id, challenge_id, window, at, rejected))
-        return _entry(record, None)
+        return entry_of(record, None)
 
 
-def _entry(record: InspectionRecord, ticket: object) -> Entry:
+def entry_of(record: InspectionRecord, ticket: object) -> Entry:
     body = {"schema": "qc.inspection/1", "event_id": record.event_id, "ts": record.decided_at.isoformat()}
     event = Event(EventKind.INSPECTION, record.event_id, record.decided_at, body)
     return Entry(event, record, ticket)  # type: ignore[arg-type]
