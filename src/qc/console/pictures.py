@@ -47,6 +47,16 @@ class Pictures:
         """Raises UnknownPart when none is kept (any more)."""
         return self._cached((event_id, PICTURE, size), lambda: self._picture(event_id, size))
 
+    def has(self, event_id: str) -> bool:
+        """Whether there is a picture to show now."""
+        if self._feed.picture(event_id) is not None:
+            return True
+        try:
+            self._archive.load(event_id)
+        except UnknownPart:
+            return False
+        return True
+
     def heatmap(self, record: InspectionRecord, view: View) -> Picture:
         """A transparent PNG to lay over the whole picture. view: where the archived map lies in the frame. Raises UnknownPart."""
         return self._cached((record.event_id, HEATMAP, ""), lambda: self._heatmap(record.event_id, view))

@@ -18,6 +18,8 @@ from qc.domain.truth import SampleTicket
 from qc.record.console_store import Box, ConsoleStore
 from qc.wiring import Edge
 
+_SPARE = 4
+"""Tickets looked at beyond those wanted, in case some have no picture."""
 _SECONDS = 50
 """Labels over which a labeller's own pace is shown."""
 
@@ -56,17 +58,22 @@ class LabelsApi:
         return len(self._edge.truth.open_tickets(self._clock.now(), labeller=labeller, limit=1000))
 
     def _next(self, call: Call) -> TicketsAnswer:
-        answers = []
-        for ticket in self._queue.next_tickets(call.visitor.name, call.body.count):
-            answer = self._ticket(ticket)
-            if answer is not None:
+        """Tickets whose picture is not there (still being written, or lost) are passed over and put back."""
+        name, answers = call.visitor.name, list[TicketAnswer]()
+        for ticket in self._queue.next_tickets(name, call.body.count + _SPARE):
+            answer = self._ticket(ticket) if len(answers) < call.body.count else None
+            if answer is None:
+                self._queue.release(ticket.ticket_id, name)
+            else:
                 answers.append(answer)
         return TicketsAnswer(tickets=answers)
 
     def _ticket(self, ticket: SampleTicket) -> TicketAnswer | None:
         try:
             record = self._edge.store.by_event(ticket.event_id)
-        except UnknownPart:  # the record was purged: there is nothing left to look at
+        except UnknownPart:  # the record was purged
+            return None
+        if not self._pictures.has(ticket.event_id):
             return None
         return TicketAnswer(
             ticket_id=ticket.ticket_id,

@@ -159,6 +159,7 @@ export function Picture({ part, heat = 0, boxes = true, alt, size = "screen" }) 
       onLoad=${(event) => setShape([event.target.naturalWidth, event.target.naturalHeight])}
       onError=${() => setFailed(part.event_id)}
       draggable=${false}
+      loading=${size === "thumb" ? "lazy" : "eager"}
     />
     ${heat > 0 && part.heatmap && layerFailed !== part.event_id &&
     html`<img key=${part.event_id} class="layer" src=${part.heatmap} alt="" style=${{ opacity: heat }} onError=${() => setLayerFailed(part.event_id)} draggable=${false} />`}

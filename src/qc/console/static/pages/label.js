@@ -157,6 +157,7 @@ function Viewer({ source, alt, marking, boxes, onBox }) {
   const [shape, setShape] = useState(null);
   const [view, setView] = useState({ scale: 1, x: 0, y: 0 });
   const [draft, setDraft] = useState(null);
+  const [missing, setMissing] = useState(false);
   const pointers = useRef(new Map());
   const start = useRef(null);
 
@@ -230,9 +231,10 @@ function Viewer({ source, alt, marking, boxes, onBox }) {
   const shown = draft ? [...boxes, draft] : boxes;
   return html`<div ref=${frame} class=${`viewer ${marking ? "marking" : ""}`} onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up}>
     <div class="canvas" style=${{ transform: `translate(${view.x}px, ${view.y}px) scale(${view.scale})` }}>
-      <div class="picture"><img src=${source} alt=${alt} draggable=${false} onLoad=${(event) => setShape([event.target.naturalWidth, event.target.naturalHeight])} />
+      <div class="picture"><img src=${source} alt=${missing ? "" : alt} draggable=${false} onError=${() => setMissing(true)} onLoad=${(event) => setShape([event.target.naturalWidth, event.target.naturalHeight])} />
         ${shape && shown.length > 0 && html`<${Boxes} shape=${shape} boxes=${shown} />`}</div>
     </div>
+    ${missing && html`<div class="no-picture"><${Icon} name="camera" size=${40} />${t("label.picture_later")}</div>`}
     <div class="tools">
       <button class="square" onClick=${() => zoom(1.4)} aria-label=${t("label.zoom_in")}><${Icon} name="plus" size=${18} /></button>
       <button class="square" onClick=${() => zoom(1 / 1.4)} aria-label=${t("label.zoom_out")}><${Icon} name="minus" size=${18} /></button>

@@ -6,6 +6,7 @@ import { useApi } from "../store.js";
 import { Card, count, Empty, moment, percent, t } from "../ui.js";
 
 const HEADLINES = ["detection_rate", "false_positive_rate", "escapes_ppm", "prevalence", "review_rate", "precision"];
+const HALF_DAY_S = 43200;
 const BY = ["", "variant", "camera", "shift", "model"];
 
 const isPpm = (metric) => metric.endsWith("_ppm");
@@ -49,7 +50,7 @@ function Rate({ rate }) {
   const scale = isPpm(rate.metric) ? Math.max(rate.high ?? 0, rate.goal ?? 0, 1) : 1;
   return html`<section class="card rate" data-metric=${rate.metric}>
     <h3>${t(`quality.${rate.metric}`)}</h3>
-    <div class="number">${estimable ? show(rate.metric, rate.estimate) : t("quality.not_estimable")}</div>
+    <div class=${`number ${estimable ? "" : "words"}`}>${estimable ? show(rate.metric, rate.estimate) : t("quality.not_estimable")}</div>
     ${rate.low !== null && html`<div class="whisker" role="img" aria-label=${`${t("quality.interval", { confidence: percent(rate.confidence, 0) })} ${range(rate)}`}>
       <span class="track"></span><span class="range" style=${{ left: place(rate.low / scale), width: place((rate.high - rate.low) / scale) }}></span>
       ${rate.goal !== null && rate.goal !== undefined && html`<span class="goal" style=${{ left: place(rate.goal / scale) }}></span>`}
@@ -82,12 +83,12 @@ function Trend({ metric, periods }) {
       {
         width: box.current.clientWidth,
         height: 240,
-        scales: { y: { range: [0, 1] } },
+        scales: { x: { range: (_, min, max) => [min - HALF_DAY_S, max + HALF_DAY_S] }, y: { range: [0, 1] } },
         axes: [axis, { ...axis, values: (u, ticks) => ticks.map((tick) => percent(tick, 0)), size: 56 }],
         series: [
           {},
-          { label: "low", stroke: `${accent}88`, points: { show: points.length < 3 }, value: (u, v) => percent(v) },
-          { label: "high", stroke: `${accent}88`, points: { show: points.length < 3 }, value: (u, v) => percent(v) },
+          { label: t("quality.low"), stroke: `${accent}88`, points: { show: points.length < 3 }, value: (u, v) => percent(v) },
+          { label: t("quality.high"), stroke: `${accent}88`, points: { show: points.length < 3 }, value: (u, v) => percent(v) },
           { label: t(`quality.${metric}`), stroke: accent, width: 2.5, points: { show: true, size: 7, fill: accent }, value: (u, v) => percent(v), spanGaps: false },
         ],
         bands: [{ series: [2, 1], fill: `${accent}2e` }],
