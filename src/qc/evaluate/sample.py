@@ -172,9 +172,10 @@ def _check_against_probabilities(counts: StratumCounts, name: Callable[[int], st
     # The harmonic mean of q is the one for which E[n] = q N.
     q = np.divide(n, counts.sw, out=np.zeros_like(n), where=n > 0)
     seen = n if drawn is None else drawn
-    wrong = (n > 0) & (bdtrc(seen - 1, N, q) < IMPLAUSIBLE)
+    parts = np.rint(N).astype(np.int64)
+    wrong = (n > 0) & (bdtrc(seen - 1, parts, q) < IMPLAUSIBLE)
     if drawn is not None:
-        wrong |= (n > 0) & (bdtr(seen, N, q) < IMPLAUSIBLE)
+        wrong |= (n > 0) & (bdtr(seen, parts, q) < IMPLAUSIBLE)
     if np.any(wrong):
         g, h = np.argwhere(wrong)[0]
         raise EvaluationError(
