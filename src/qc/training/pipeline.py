@@ -35,7 +35,7 @@ from qc.training.parent import compare_with_parent
 from qc.training.quantise import Attempt, try_int8
 from qc.training.recipe import TrainingRecipe
 from qc.training.samples import Dataset
-from qc.training.splits import group_folds, split_dataset
+from qc.training.splits import Groups, group_folds, split_dataset
 from qc.training.synthetic import with_defect
 
 PARITY_IMAGES = 50
@@ -59,6 +59,8 @@ class Task:
     roi: Roi
     work: Path
     parent: ModelCard | None
+    groups: Groups
+    """Of the training pictures: named groups, joined where the checks found copies."""
 
 
 def train(
@@ -118,6 +120,8 @@ def prepare(
     report.raise_for_errors()
     split = split_dataset(dataset, FRACTIONS, recipe.seed, groups=report.groups)
     training, held_out = partition(split.dataset)
+    learnt = {s.image for s in training}
+    groups = Groups(report.groups.ids[[s.image in learnt for s in split.dataset]])
     parent_card = load_card(parent / "card.json") if parent else None
     if parent_card and (lost := set(parent_card.variants) - set(training.variants)):
         raise DatasetError(
@@ -126,7 +130,7 @@ def prepare(
         )
     roi = Roi(recipe.roi, recipe.ignore)
     spec = choose_input(training.samples, recipe.side, roi)
-    return Task(training, held_out, report, split.notes, spec, roi, work_folder(out, training, spec, recipe), parent_card)
+    return Task(training, held_out, report, split.notes, spec, roi, work_folder(out, training, spec, recipe), parent_card, groups)
 
 
 def partition(dataset: Dataset) -> tuple[Dataset, Dataset]:
@@ -160,7 +164,7 @@ def fit(task: Task, backbone: Backbone, recipe: TrainingRecipe, progress: Progre
         name = f"other light {view + 1}"
         return extract_features(backbone, len(samples), load, folder=task.work, progress=progress, name=name)
 
-    folds = Folds(*(group_folds(task.training, k, recipe.seed).fold for k in (recipe.folds, COARSE_FOLDS)))
+    folds = Folds(*(group_folds(task.training, k, recipe.seed, groups=task.groups).fold for k in (recipe.folds, COARSE_FOLDS)))
     held = task.held_out.labels
     lots = (int((held == 0).sum()), int(held.sum())) if len(held) else None
     return fit_model(backbone, material, folds, recipe, work=task.work, make_views=make_views, progress=progress, lots=lots)
