@@ -11,6 +11,8 @@ BENCHMARKS = {
     "line": ("benchmarks.line_loop", "the line against the bare onnxruntime loop: throughput, latency, overlap"),
     "memory": ("benchmarks.memory", "resident memory over many parts, start to first verdict, installed size"),
     "monitoring": ("bench_monitoring", "coverage, bias, alarms: the twelve points of docs/monitoring.md"),
+    "truth": ("benchmarks.truth", "rates, labels, alarms and causes against the real line in simulated production (docs/truth.md)"),
+    "monitoring-cost": ("benchmarks.monitoring_cost", "the line with sampling and monitoring against the line without"),
     "console": ("bench_console", "the line with busy and hostile browsers against none"),
 }
 
@@ -18,6 +20,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
         print(__doc__)
-        print("\n".join(f"  {name:12} {what}" for name, (_, what) in BENCHMARKS.items()))
+        print("\n".join(f"  {name:16} {what}" for name, (_, what) in BENCHMARKS.items()))
         sys.exit(2)
     sys.exit(importlib.import_module(BENCHMARKS[sys.argv[1]][0]).main(sys.argv[2:]))

@@ -3,9 +3,11 @@
 import queue
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -89,10 +91,17 @@ class Stopwatch:
 class Rig:
     """Context manager around one running edge."""
 
-    def __init__(self, frames: list[Pixels] | list[bytes], models: Path | None = None, model: str = "solar-mono-1") -> None:
+    def __init__(
+        self,
+        frames: list[Pixels] | list[bytes],
+        models: Path | None = None,
+        model: str = "solar-mono-1",
+        changes: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """changes: whole sections of the line settings that replace the shipped ones."""
         self.camera = MemoryCamera(frames)
         self.watch = Stopwatch()
-        self._models, self._model = models or ROOT / "models", model
+        self._models, self._model, self._changes = models or ROOT / "models", model, changes
         self._stack = ExitStack()
 
     def __enter__(self) -> "Rig":
@@ -103,6 +112,7 @@ class Rig:
                 "storage": shipped.storage.model_copy(update={"directory": folder, "image_budget_mb": 200.0}),
                 "models": shipped.models.model_copy(update={"directory": self._models}),
                 "mqtt": shipped.mqtt.model_copy(update={"port": 1}),  # nobody listens: everything stays in the outbox
+                **self._changes,
             }
         )
         recipes = load_recipes(settings.recipes.directory)
