@@ -60,10 +60,18 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Folds:
-    """fine: (n,) folds for the quick branches. coarse: (n,) fewer folds for the branches trained by gradient."""
+    """fine: (n,) folds for the quick branches. coarse: (n,) fewer folds for the branches trained by gradient.
+
+    groups: (n,) images with the same number show the same part or belong to one run.
+    """
 
     fine: Index
     coarse: Index
+    groups: Index
+
+    def independent(self, chosen: NDArray[np.bool_]) -> float:
+        """Groups per image among the chosen images."""
+        return len(np.unique(self.groups[chosen])) / max(int(chosen.sum()), 1)
 
 
 def fit_model(
@@ -94,7 +102,8 @@ def fit_model(
     fused = fusion.raw(raw)
     calibration = fit_calibration(fused[labels == 0])
     scores = calibration.score(fused)
-    thresholds = choose_thresholds(scores[labels == 0], scores[labels == 1], recipe.aim, lots)
+    independent = folds.independent(labels == 0), folds.independent(labels == 1)
+    thresholds = choose_thresholds(scores[labels == 0], scores[labels == 1], recipe.aim, lots, independent)
     everything = np.arange(len(labels))
     branches: dict[str, nn.Module] = {}
     for number, name in enumerate(dict.fromkeys(("patch", *fusion.branches))):

@@ -164,7 +164,8 @@ def fit(task: Task, backbone: Backbone, recipe: TrainingRecipe, progress: Progre
         name = f"other light {view + 1}"
         return extract_features(backbone, len(samples), load, folder=task.work, progress=progress, name=name)
 
-    folds = Folds(*(group_folds(task.training, k, recipe.seed, groups=task.groups).fold for k in (recipe.folds, COARSE_FOLDS)))
+    fine, coarse = (group_folds(task.training, k, recipe.seed, groups=task.groups).fold for k in (recipe.folds, COARSE_FOLDS))
+    folds = Folds(fine, coarse, task.groups.ids)
     held = task.held_out.labels
     lots = (int((held == 0).sum()), int(held.sum())) if len(held) else None
     return fit_model(backbone, material, folds, recipe, work=task.work, make_views=make_views, progress=progress, lots=lots)

@@ -64,8 +64,17 @@ class Thresholds:
         }
 
 
-def choose_thresholds(good: Scores, defect: Scores, aim: Aim = Aim(), lots: tuple[int, int] | None = None) -> Thresholds:
-    """good, defect: out-of-fold calibrated scores; defect may be empty. lots: (good, defect) parts the promise is for."""
+def choose_thresholds(
+    good: Scores,
+    defect: Scores,
+    aim: Aim = Aim(),
+    lots: tuple[int, int] | None = None,
+    independent: tuple[float, float] = (1.0, 1.0),
+) -> Thresholds:
+    """good, defect: out-of-fold calibrated scores; defect may be empty. lots: (good, defect) parts the promise is for.
+
+    independent: groups per image of each class: six pictures of one tile are not six tiles, so the promise gets wider.
+    """
     if len(good) < 2:
         raise TrainingError(f"a threshold needs at least 2 good images, there are {len(good)}")
     good, defect = np.sort(good), np.sort(defect)
@@ -76,23 +85,24 @@ def choose_thresholds(good: Scores, defect: Scores, aim: Aim = Aim(), lots: tupl
     return Thresholds(
         review_at,
         reject_at,
-        expected_rate(int((good >= reject_at).sum()), len(good), good_lot),
-        expected_rate(int((defect >= reject_at).sum()), len(defect), defect_lot),
+        expected_rate(int((good >= reject_at).sum()), len(good), good_lot, independent[0]),
+        expected_rate(int((defect >= reject_at).sum()), len(defect), defect_lot, independent[1]),
         rationale,
         tuple(warnings),
     )
 
 
-def expected_rate(hits: int, n: int, lot: int) -> Proportion:
+def expected_rate(hits: int, n: int, lot: int, independent: float = 1.0) -> Proportion:
     """Share to expect in the next ``lot`` parts when ``hits`` of ``n`` were seen: beta-binomial prediction, Jeffreys prior.
 
     Wider than a confidence interval of the rate itself, because a lot is a sample too (Brown, Cai, DasGupta 2001).
+    independent: groups per image, at most 1: hits, n and lot then count as so many fewer independent parts.
     """
     if n == 0:
         return Proportion(None, None, None, 0)
-    a, b = hits + 0.5, n - hits + 0.5
+    a, b = independent * hits + 0.5, independent * (n - hits) + 0.5
     tail = (1 - CONFIDENCE) / 2
-    lot = max(lot, 1)
+    lot = max(round(independent * lot), 1)
     low, high = (float(stats.betabinom.ppf(q, lot, a, b)) / lot for q in (tail, 1 - tail))
     return Proportion(hits / n, min(low, hits / n), max(high, hits / n), n)
 

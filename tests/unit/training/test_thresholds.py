@@ -82,3 +82,9 @@ def test_expected_rate_is_wider_for_a_smaller_lot():
     small, large = expected_rate(5, 100, 20), expected_rate(5, 100, 2000)
     assert small.high > large.high > 0.05
     assert small.low == 0.0
+
+
+def test_many_pictures_of_few_parts_promise_less():
+    each_its_own, six_of_each = expected_rate(6, 120, 60), expected_rate(6, 120, 60, independent=1 / 6)
+    assert six_of_each.high > each_its_own.high
+    assert six_of_each.estimate == each_its_own.estimate
