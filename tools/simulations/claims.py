@@ -42,7 +42,7 @@ def coverage(world: World, prevalence: float, labels: int, replications: int) ->
     if world == W1 and wanted:
         rows.append(Row("3", f"DR half-width, {cell}", f"<= {wanted} points", f"{dr.half_width:.2f}", dr.half_width <= wanted))
     if world == W1 and labels == 400 and prevalence == 0.01:
-        rows.append(Row("3", f"FPR half-width, {cell}", "<= .8 point", f"{fpr.half_width:.2f}", fpr.half_width <= 0.8))
+        rows.append(Row("3", f"FPR half-width, {cell}", "<= .8 point", f"{fpr.half_width:.3f}", fpr.half_width <= 0.8))
     return rows
 
 
