@@ -34,6 +34,7 @@ from qc.console.metrics import EdgeMetrics
 from qc.console.openapi import openapi_document
 from qc.console.pictures import Pictures
 from qc.console.rates import RatesReader
+from qc.console.report import ReportApi
 from qc.console.schema import SessionAnswer
 from qc.domain.clock import SystemClock
 from qc.domain.frame import Shot
@@ -112,6 +113,7 @@ class _Application:
             self._accounts, LoginGuard(), self._audit, self._describe,
             secure=settings.tls_cert_file is not None or settings.behind_proxy,
         )  # fmt: skip
+        report = ReportApi(edge.settings.storage.directory)
         parts = PartsApi(edge, console.feed, pictures, search=search, store=store, alarms=alarms)
         self.endpoints: list[Endpoint] = [
             *session.endpoints(),
@@ -120,7 +122,8 @@ class _Application:
             *labels.endpoints(),
             *AlarmsApi(edge.alarms, alarms, edge.control).endpoints(),
             *LineApi(edge, clock, release).endpoints(),
-            *QualityApi(RatesReader(edge)).endpoints(),
+            *QualityApi(RatesReader(edge, report.url)).endpoints(),
+            *report.endpoints(),
         ]
         document = openapi_document(self.endpoints, f"qc edge {edge.name}")
         routes: list[BaseRoute] = [

@@ -50,7 +50,7 @@ class Guard:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = self._edges_policy if path == "/edges" else self._policy
+                headers.setdefault("Content-Security-Policy", self._edges_policy if path == "/edges" else self._policy)
                 for name, value in _HEADERS.items():
                     headers[name] = value
                 if path.startswith("/static/vendor/"):

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -45,8 +45,9 @@ _GRADES = ("unacceptable", "marginal", "acceptable", "unknown")
 class RatesReader:
     """Callable with a QualityQuery, in a worker thread; one at a time, because a million parts take a second."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
+    def __init__(self, edge: Edge, report_url: Callable[[], str]) -> None:
+        """report_url: where the full report is; empty while there is none."""
+        self._edge, self._report_url = edge, report_url
         self._columns = ColumnReader(edge.database)
         monitoring = edge.settings.monitoring
         self._goals = {
@@ -112,6 +113,7 @@ class RatesReader:
                 for one in inspector_rates(answers)
             ],
             kappa=kappa if math.isfinite(kappa) else None,
+            report=self._report_url(),
             evidence=self._evidence(),
             comparison=self._comparison(query.split, by_shift.since, by_shift.until) if query.split else [],
         )

@@ -405,8 +405,11 @@ class ChallengeBody(Body):
 class ModelBody(Body):
     action: Literal["shadow", "canary", "promote", "rollback"]
     model: Name | None = None
+    variant: Name | None = None
     share: Share | None = None
     minutes: float | None = Field(default=None, gt=0, le=7 * 24 * 60)
+    reason: Text = ""
+    override: bool = Field(default=False, description="promote without a passed gate report; needs a reason")
 
 
 class ReplayBody(Body):

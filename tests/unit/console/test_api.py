@@ -213,6 +213,18 @@ def test_search_pages_through_everything_once(stage: Stage, visitor: httpx.Clien
     assert all(part["verdict"] == "NG" and part["score"] >= 0.5 for part in rejected)
 
 
+def test_the_report_is_shown_once_it_was_written(stage: Stage, visitor: httpx.Client) -> None:
+    assert visitor.get("/api/v1/report").status_code == 404
+    assert visitor.get("/api/v1/quality").json()["report"] == ""
+    path = stage.edge.settings.storage.directory / "report.html"
+    path.write_text("<h1>Rates</h1>")
+    answer = visitor.get("/api/v1/report")
+    assert answer.text == "<h1>Rates</h1>"
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert visitor.get("/api/v1/quality", params={"by": "shift"}).json()["report"] == "/api/v1/report"
+    path.unlink()
+
+
 def test_the_openapi_document_is_sound_and_says_who_may(visitor: httpx.Client) -> None:
     document = visitor.get("/api/openapi.json").json()
     jsonschema.Draft202012Validator.check_schema({"$defs": document["components"]["schemas"]})

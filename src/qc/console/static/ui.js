@@ -160,6 +160,7 @@ export function Picture({ part, heat = 0, boxes = true, alt, size = "screen" }) 
       onError=${() => setFailed(part.event_id)}
       draggable=${false}
       loading=${size === "thumb" ? "lazy" : "eager"}
+      fetchpriority=${size === "thumb" ? "low" : "high"}
     />
     ${heat > 0 && part.heatmap && layerFailed !== part.event_id &&
     html`<img key=${part.event_id} class="layer" src=${part.heatmap} alt="" style=${{ opacity: heat }} onError=${() => setLayerFailed(part.event_id)} draggable=${false} />`}

@@ -31,7 +31,7 @@ export function Quality() {
       ${["detection_rate", "false_positive_rate"].map((metric) => html`<${Card} key=${metric} title=${`${t(`quality.${metric}`)} · ${t("quality.over_time")}`}><${Trend} metric=${metric} periods=${data.periods} /></${Card}>`)}
     </div>
     <${Card} title=${t("quality.per_slice")} actions=${html`<label class="row">${t("quality.slice_by")}<select value=${by} onChange=${(event) => setBy(event.target.value)}>${BY.map((name) => html`<option value=${name}>${t(`quality.by.${name || "none"}`)}</option>`)}</select></label>
-      ${data.report && html`<a class="button" href=${data.report}>${t("quality.report")}</a>`}`}>
+      ${data.report && html`<a class="button" href=${data.report} target="_blank" rel="noopener">${t("quality.report")}</a>`}`}>
       <${Slices} slices=${data.slices.length ? data.slices : [data.overall]} />
     </${Card}>
     <div class="columns">
@@ -83,7 +83,7 @@ function Trend({ metric, periods }) {
       {
         width: box.current.clientWidth,
         height: 240,
-        scales: { x: { range: (_, min, max) => [min - HALF_DAY_S, max + HALF_DAY_S] }, y: { range: [0, 1] } },
+        scales: { x: { range: () => [points[0][0] - HALF_DAY_S, points[points.length - 1][0] + HALF_DAY_S] }, y: { range: [0, 1] } },
         axes: [axis, { ...axis, values: (u, ticks) => ticks.map((tick) => percent(tick, 0)), size: 56 }],
         series: [
           {},
