@@ -20,7 +20,7 @@ from qc.console.accounts import Accounts, Role
 from qc.console.api.alarms import AlarmsApi
 from qc.console.api.answers import part_answer
 from qc.console.api.labels import LabelsApi
-from qc.console.api.line import LineApi, ReleaseStatus
+from qc.console.api.line import LineApi
 from qc.console.api.live import LiveApi
 from qc.console.api.parts import PartsApi
 from qc.console.api.quality import QualityApi
@@ -77,11 +77,9 @@ def console_app(
     console: WebConsole,
     *,
     clock: Clock | None = None,
-    release: ReleaseStatus | None = None,
 ) -> ASGIApp:
-    """release: tells how a model release stands; without it the page says that there is none."""
     clock = clock or SystemClock()
-    return _Application(edge, settings, console, clock=clock, release=release).app
+    return _Application(edge, settings, console, clock=clock).app
 
 
 class _Application:
@@ -92,7 +90,6 @@ class _Application:
         console: WebConsole,
         *,
         clock: Clock,
-        release: ReleaseStatus | None,
     ) -> None:
         self._edge, self._settings, self._clock = edge, settings, clock
         on_loopback = settings.host in LOOPBACK and not settings.behind_proxy
@@ -121,7 +118,7 @@ class _Application:
             *parts.endpoints(),
             *labels.endpoints(),
             *AlarmsApi(edge.alarms, alarms, edge.control).endpoints(),
-            *LineApi(edge, clock, release).endpoints(),
+            *LineApi(edge, clock).endpoints(),
             *QualityApi(RatesReader(edge, report.url)).endpoints(),
             *report.endpoints(),
         ]

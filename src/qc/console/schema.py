@@ -347,11 +347,13 @@ class RecipeAnswer(Answer):
 
 
 class ModelAnswer(Answer):
-    """phase: active, shadow, canary. rates: as measured on held-out data in training."""
+    """phase: active, previous, shadow, canary. share: of the parts it sees. rates: as measured on held-out data in training."""
 
     model: str
     sha256: str
     phase: str
+    share: float | None
+    since: AwareDatetime | None
     created_at: str
     rates: dict[str, dict[str, object]]
     limits: list[str]
@@ -370,10 +372,11 @@ class ChallengeAnswer(Answer):
 
 
 class LineAnswer(Answer):
+    """models: of the active variant. available: bundles that a release can choose."""
+
     recipes: list[RecipeAnswer]
     models: list[ModelAnswer]
-    release_served: bool
-    release: dict[str, object]
+    available: list[str]
     challenges: list[ChallengeAnswer]
     challenge_served: bool
     paused: bool

@@ -1,8 +1,10 @@
 """Actions on the line: changeover, pause, challenge parts, models. Each goes through ``Control``, which audits it."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
+import structlog
 from pydantic import BaseModel
 
 from qc.console.accounts import Role
@@ -22,14 +24,14 @@ from qc.console.schema import (
     ReplayBody,
     TriggerBody,
 )
+from qc.domain.errors import BundleError
 from qc.domain.model import ModelCard
 from qc.domain.ports import Clock
 from qc.domain.recipe import Recipe
-from qc.domain.record import Json
+from qc.line import Setup
 from qc.wiring import Edge
 
-ReleaseStatus = Callable[[], Mapping[str, Json]]
-"""State of a model release: phase, candidate, share, results so far."""
+log = structlog.get_logger(__name__)
 
 _COMMANDS: tuple[tuple[str, type[BaseModel], Role, str], ...] = (
     ("recipe", RecipeBody, Role.OPERATOR, "Changeover to another variant, between two parts"),
@@ -44,10 +46,8 @@ _COMMANDS: tuple[tuple[str, type[BaseModel], Role, str], ...] = (
 
 
 class LineApi:
-    """release: None while no model release is built in."""
-
-    def __init__(self, edge: Edge, clock: Clock, release: ReleaseStatus | None) -> None:
-        self._edge, self._clock, self._release = edge, clock, release
+    def __init__(self, edge: Edge, clock: Clock) -> None:
+        self._edge, self._clock = edge, clock
 
     def endpoints(self) -> list[Endpoint]:
         look = Endpoint(
@@ -84,9 +84,8 @@ class LineApi:
         recipes = [recipe for variant in edge.shelf.variants() if (recipe := edge.shelf.recipe(variant)) is not None]
         return LineAnswer(
             recipes=[_recipe(recipe, active=recipe.variant == setup.recipe.variant) for recipe in recipes],
-            models=[_model(setup.inspector.card, setup.role)],
-            release_served=edge.control.serves("model"),
-            release=dict(self._release()) if self._release else {},
+            models=self._models(setup),
+            available=edge.registry.models(),
             challenges=[
                 ChallengeAnswer(
                     challenge_id=part.challenge_id,
@@ -103,6 +102,29 @@ class LineApi:
             paused=edge.line.status().paused,
             recent=[audit_answer(entry) for entry in edge.store.audit_trail(limit=30)],
         )
+
+    def _models(self, setup: Setup) -> list[ModelAnswer]:
+        """What judges now, then what else the registry says of the active variant."""
+        found = [_model(setup.inspector.card, "active")]
+        state = self._edge.registry.state(setup.recipe.variant)
+        if state is None:
+            return found
+        if state.previous is not None:
+            found += self._registered(state.previous.model, "previous")
+        if state.shadow is not None:
+            found += self._registered(state.shadow.slot.model, "shadow", state.shadow.share, state.shadow.since)
+        if state.canary is not None:
+            found += self._registered(state.canary.slot.model, "canary", state.canary.share, state.canary.since)
+        return found
+
+    def _registered(
+        self, model_id: str, phase: str, share: float | None = None, since: datetime | None = None
+    ) -> list[ModelAnswer]:
+        try:
+            return [_model(self._edge.registry.card(model_id), phase, share, since)]
+        except BundleError as error:  # the registry names a bundle that is gone or damaged
+            log.warning("model_not_shown", model=model_id, error=str(error))
+            return []
 
 
 def _recipe(recipe: Recipe, *, active: bool) -> RecipeAnswer:
@@ -122,8 +144,15 @@ def _recipe(recipe: Recipe, *, active: bool) -> RecipeAnswer:
     )
 
 
-def _model(card: ModelCard, role: str) -> ModelAnswer:
+def _model(card: ModelCard, phase: str, share: float | None = None, since: datetime | None = None) -> ModelAnswer:
     rates: dict[str, dict[str, Any]] = {name: dict(rate) for name, rate in card.rates.items() if isinstance(rate, Mapping)}
     return ModelAnswer(
-        model=card.model_id, sha256=card.sha256, phase=role, created_at=card.created_at, rates=rates, limits=list(card.limits)
+        model=card.model_id,
+        sha256=card.sha256,
+        phase=phase,
+        share=share,
+        since=since,
+        created_at=card.created_at,
+        rates=rates,
+        limits=list(card.limits),
     )

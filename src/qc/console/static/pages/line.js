@@ -109,10 +109,10 @@ function Models({ data, onDone }) {
   const [asked, setAsked] = useState(null);
   const [run, busy] = useAction();
   const [model, setModel] = useState("");
-  const allowed = may("engineer") && data.release_served;
+  const allowed = may("engineer");
   const go = async () => {
     const body = { action: asked };
-    if (model) body.model = model;
+    if (model && asked !== "rollback") body.model = model;
     if (await run("POST", "line/model", body, t("line.model_done", { action: t(`line.${asked}`) }))) {
       setAsked(null);
       onDone();
@@ -121,7 +121,7 @@ function Models({ data, onDone }) {
   return html`<${Card} title=${t("line.model")} actions=${html`<${Locked} role="engineer" />`}>
     ${data.models.map(
       (one) => html`<div class="stack">
-        <div class="row"><strong>${one.model}</strong><span class="tag good">${t(`line.phase.${one.phase}`)}</span><span class="muted">${one.sha256.slice(0, 12)}</span></div>
+        <div class="row"><strong>${one.model}</strong><span class=${`tag ${one.phase === "active" ? "good" : ""}`}>${t(`line.phase.${one.phase}`)}</span>${one.share !== null && html`<span class="muted">${percent(one.share, 0)} ${t("common.since", { time: moment(one.since) })}</span>`}<span class="muted">${one.sha256.slice(0, 12)}</span></div>
         <${Facts} rows=${[
           [t("line.trained"), day(one.created_at)],
           ...ratesOf(one.rates).map(([name, rate]) => [t(`quality.${name}`), `${percent(rate.estimate)} (${percent(rate.low)} – ${percent(rate.high)}), n ${rate.n}`]),
@@ -129,13 +129,11 @@ function Models({ data, onDone }) {
         ${one.limits.length > 0 && html`<details><summary>${t("line.limits")}</summary><ul>${one.limits.map((limit) => html`<li>${limit}</li>`)}</ul></details>`}
       </div>`,
     )}
-    ${Object.keys(data.release).length > 0 && html`<${Facts} rows=${Object.entries(data.release).map(([key, value]) => [key.replaceAll("_", " "), typeof value === "object" ? JSON.stringify(value) : String(value)])} />`}
-    ${data.release_served
-      ? html`<div class="row">
-          <label class="field">${t("line.model_id")}<input value=${model} onInput=${(event) => setModel(event.target.value)} maxlength="200" /></label>
-          ${["shadow", "canary", "promote", "rollback"].map((action) => html`<button disabled=${!allowed || busy} class=${action === "promote" ? "primary" : ""} onClick=${() => setAsked(action)}>${t(`line.${action}`)}</button>`)}
-        </div>`
-      : html`<p class="muted">${t("line.no_release")}</p>`}
+    <div class="row release">
+          <label class="field">${t("line.model_id")}<select value=${model} onChange=${(event) => setModel(event.target.value)}><option value="">–</option>
+            ${data.available.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+          ${["shadow", "canary", "promote", "rollback"].map((action) => html`<button disabled=${!allowed || busy || (action !== "rollback" && !model)} class=${action === "promote" ? "primary" : ""} onClick=${() => setAsked(action)}>${t(`line.${action}`)}</button>`)}
+        </div>
     ${asked && html`<${Dialog} title=${t("line.model_title", { action: t(`line.${asked}`), model })} onClose=${() => setAsked(null)}>
       <div class="form"><div class="row"><button onClick=${() => setAsked(null)}>${t("common.cancel")}</button><button class="primary" disabled=${busy} onClick=${go}>${t(`line.${asked}`)}</button></div></div></${Dialog}>`}
   </${Card}>`;
