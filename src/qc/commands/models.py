@@ -116,8 +116,9 @@ def promote(config: Path, model: str, *, variant: str, who: str, why: str, overr
     """Raises ReleaseError without a passed gate report (or an override with a name and a reason)."""
     registry, recipes, active = open_registry(config)
     variant = _variant(recipes, variant or active)
+    slot = registry.slot(model)
     registered(registry, recipes[variant])
-    registry.promote(variant, registry.slot(model), By(who or getpass.getuser(), "cli", why), override=override)
+    registry.promote(variant, slot, By(who or getpass.getuser(), "cli", why), override=override)
     print(f"{variant}: {model} is active")
     return 0
 

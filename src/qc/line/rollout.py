@@ -7,7 +7,7 @@ restart at any point goes on where the index stands. Everything is loaded and pr
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -108,6 +108,8 @@ class Rollout:
         """Per variant: active parts judged, rejected among them."""
         self._followed = Index()
         self._trouble = ""
+        self._stuck: set[str] = set()
+        """Variants whose registered models cannot run now."""
         self._lock = threading.RLock()
         self._withdrawals: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="qc-rollout", daemon=True)
@@ -181,6 +183,24 @@ class Rollout:
 
     def shadows(self) -> Mapping[str, Shadow]:
         return dict(self._shadows)
+
+    def status(self) -> dict[str, Json]:
+        """The running variant's release for the console: phase (none, shadow, canary), candidate, share and results so far."""
+        if self._line is None:
+            return {}
+        variant = self._line.setup.recipe.variant
+        state, shadow, canary = self._followed.recipes.get(variant), self._shadows.get(variant), self._canaries.get(variant)
+        facts: dict[str, Json] = {"variant": variant, "active": self._line.setup.recipe.model_id, "phase": "none"}
+        if state is not None:
+            facts |= _facts(variant, state)
+        if shadow is not None:
+            facts |= {"phase": "shadow", "candidate": shadow.slot.model, "share": shadow.share, "results": asdict(shadow.counts)}
+        if canary is not None and state is not None and state.canary is not None:
+            trial = canary[0]
+            until = trial.canary.until.isoformat() if trial.canary.until else None
+            facts |= {"phase": "canary", "candidate": trial.canary.slot.model, "share": trial.canary.share, "until": until}
+            facts["results"] = {"parts": trial.guard.parts, "withdrawn": trial.withdrawn()}
+        return facts
 
     # --- steps ----------------------------------------------------------------------------------------------
 
@@ -272,9 +292,12 @@ class Rollout:
                 line.setup = setup
             self._follow_canary(variant, state)
             self._follow_shadow(variant, state)
-            self._ports.alarms.clear(MODEL_ALARM, variant)
+            if variant in self._stuck:
+                self._stuck.discard(variant)
+                self._ports.alarms.clear(MODEL_ALARM, variant)
         except QcError as error:
             log.error("registry_not_followed", variant=variant, error=str(error))
+            self._stuck.add(variant)
             message = f"{variant}: the registry names a model that cannot run: {error}"
             self._ports.alarms.report(MODEL_ALARM, variant, cause=Cause.SYSTEM, action=Action.ADVISE, message=message)
 

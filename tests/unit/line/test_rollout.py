@@ -143,6 +143,9 @@ def test_a_canary_decides_its_share_and_is_marked(tmp_path: Path) -> None:
         canary = [record for record in records if record.role == "canary"]
         assert 60 <= len(canary) <= 120
         assert {record.model_id for record in canary} == {"good"}
+        status = line.edge.rollout.status()
+        assert (status["phase"], status["candidate"], status["share"]) == ("canary", "good", 0.3)
+        assert status["results"] == {"parts": len(canary), "withdrawn": False}
         assert {record.model_id for record in records if record.role == "active"} == {"tiny"}
         line.step(action="promote", override=True, reason="it did well")  # the candidate of the canary
         assert {(record.model_id, record.role) for record in line.parts(20)} == {("good", "active")}
