@@ -67,7 +67,7 @@ def serve(edge: Edge, settings: LineSettings, console: WebConsole) -> HttpServer
         return None
     console.metrics.watch(edge)
     server = HttpServer(
-        console_app(edge, settings.http, console, release=edge.rollout.status),
+        console_app(edge, settings.http, console),
         settings.http.host,
         settings.http.port,
         cert_file=settings.http.tls_cert_file,
