@@ -60,3 +60,11 @@ def test_state_is_exact():
 def test_mean_and_threshold():
     assert log_mean(np.log([1.0, 3.0])) == pytest.approx(math.log(2))
     assert log_threshold(1000, 4, 0.05) == pytest.approx(math.log(80_000))
+
+
+def test_a_late_label_counts_only_for_windows_up_to_its_own():
+    evidence = WindowedEvidence((1,))
+    evidence.start("monday")
+    evidence.start("tuesday")
+    evidence.put("monday", np.log([8.0]))
+    assert math.exp(evidence.log_value()) == pytest.approx(8 + 1)
