@@ -1,6 +1,6 @@
 """May CANDIDATE take the place of the active model? Judges both on the same labelled parts by the rules of configs/gate.toml.
 
-Exit code 0 PASS, 1 FAIL, 3 NOT ENOUGH EVIDENCE, 2 for an error. With --registry the report opens the way to `qc models promote`.
+Exit code 0 PASS, 2 FAIL, 3 NOT ENOUGH EVIDENCE, 1 for an error. With --registry the report opens the way to `qc models promote`.
 Example: tools/gate.py models/solar-2 --against models/solar-mono-1 --data holdout --training-data train --registry models
 """
 
@@ -40,11 +40,7 @@ def main() -> int:
     parser.add_argument("--public-key", type=Path, nargs="+", default=[])
     parser.add_argument("--registry", type=Path, help="keep the report in this model directory")
     parser.add_argument("--json", action="store_true")
-    try:
-        return gate(parser.parse_args())
-    except QcError as error:
-        print(f"gate.py: {error}", file=sys.stderr)
-        return 2
+    return gate(parser.parse_args())
 
 
 def gate(a: argparse.Namespace) -> int:
@@ -64,7 +60,7 @@ def gate(a: argparse.Namespace) -> int:
         report = refused_report(slot, incumbent.slot, findings, rules=rules, **common)
     else:
         report = run_gate(
-            gate_data.labelled_parts(data, serves[0]),
+            gate_data.labelled_parts(data, serves),
             Contender(slot_of(candidate.card), candidate),
             incumbent,
             rules,
@@ -78,8 +74,11 @@ def gate(a: argparse.Namespace) -> int:
     print(report.model_dump_json(indent=1) if a.json else f"\n{as_text(report)}")
     if a.registry:
         print(f"kept as {Registry(a.registry).add_report(report)}", file=sys.stderr)
-    return {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.NOT_ENOUGH_EVIDENCE: 3}[report.outcome]
+    return {Outcome.PASS: 0, Outcome.FAIL: 2, Outcome.NOT_ENOUGH_EVIDENCE: 3}[report.outcome]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except QcError as error:
+        sys.exit(f"gate.py: {error}")

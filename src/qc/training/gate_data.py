@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from qc.training.dataset import Dataset, read_image
 from qc.training.scan import scan_dataset
 
 
-def labelled_parts(dataset: Dataset, default_variant: str) -> list[LabelledPart]:
-    """Every sample; default_variant for those that name none."""
+def labelled_parts(dataset: Dataset, serves: Sequence[str]) -> list[LabelledPart]:
+    """Every sample. A data set of one variant that goes by another name (that of its folder) is of the first served variant."""
+    alias = len(dataset.variants) == 1 and dataset.variants[0] not in serves
     return [
-        LabelledPart(partial(read_image, s), s.is_defect, s.variant or default_variant, s.environment, s.group) for s in dataset
+        LabelledPart(
+            partial(read_image, s), s.is_defect, serves[0] if alias or not s.variant else s.variant, s.environment, s.group
+        )
+        for s in dataset
     ]
 
 
@@ -51,7 +56,8 @@ def near_copies(training: Sequence[Dataset], data: Dataset, known: TrainingParts
     if not training or known is None:
         return None
     unknown = data.where(lambda s: s.group not in known.groups)
-    samples = (*(s for dataset in training for s in dataset), *unknown)
+    # One variant for all: the same picture may stand under different names in two sets.
+    samples = tuple(replace(s, variant="") for s in (*(s for dataset in training for s in dataset), *unknown))
     first_labelled = len(samples) - len(unknown)
     root = Path(os.path.commonpath([data.root, *(dataset.root for dataset in training)]))
     groups = [g.members for g in scan_dataset(Dataset(root, samples)).copies().groups if not g.exact]
