@@ -23,6 +23,10 @@ from qc.training.metrics import auroc
 
 FLOAT_CONVOLUTIONS = 9
 MAX_AUROC_LOSS, MAX_DR_LOSS = 0.005, 0.01
+MAX_SHIFT = 0.05
+"""Largest score shift (95 % of the images): the score's meaning was fitted on the fp32 graph and must survive."""
+
+MIN_GOOD, MIN_DEFECTS = 40, 20
 FASTER = 0.95
 ROUNDS = 15
 
@@ -59,15 +63,25 @@ def try_int8(
     times: dict[str, Json] = {"fp32_ms": round(fp32_ms, 2), "int8_ms": round(int8_ms, 2)}
     if int8_ms > FASTER * fp32_ms:
         return Attempt(None, f"INT8 is not faster on this machine ({int8_ms:.1f} ms against {fp32_ms:.1f}); fp32 is kept", times)
-    if not 0 < labels.sum() < len(labels):
-        return Attempt(None, "INT8 is faster, but without held-out defects its loss is unknown; fp32 is kept", times)
+    if labels.sum() < MIN_DEFECTS or (labels == 0).sum() < MIN_GOOD:
+        reason = (
+            f"INT8 is faster, but fewer than {MIN_GOOD} good and {MIN_DEFECTS} defective held-out images cannot prove its loss"
+        )
+        return Attempt(None, f"{reason}; fp32 is kept", times)
     before, after = inspector_scores(fp32, judged), inspector_scores(int8, judged)
     lost = (auroc(before, labels) or 0) - (auroc(after, labels) or 0)
     lost_dr = float((before[labels == 1] >= card.reject_at).mean() - (after[labels == 1] >= card.reject_at).mean())
     gained_fpr = float((after[labels == 0] >= card.reject_at).mean() - (before[labels == 0] >= card.reject_at).mean())
-    facts = {**times, "auroc_loss": round(lost, 4), "dr_loss": round(lost_dr, 4), "fpr_gain": round(gained_fpr, 4)}
-    if lost > MAX_AUROC_LOSS or lost_dr > MAX_DR_LOSS or gained_fpr > MAX_DR_LOSS:
-        return Attempt(None, "INT8 is faster but moves the rates at the thresholds too much; fp32 is kept", facts)
+    facts: dict[str, Json] = {
+        **times,
+        "auroc_loss": round(lost, 4),
+        "dr_loss": round(lost_dr, 4),
+        "fpr_gain": round(gained_fpr, 4),
+    }
+    shift = float(np.quantile(np.abs(after - before), 0.95))
+    facts["score_shift_95"] = round(shift, 4)
+    if lost > MAX_AUROC_LOSS or lost_dr > MAX_DR_LOSS or gained_fpr > MAX_DR_LOSS or shift > MAX_SHIFT:
+        return Attempt(None, "INT8 is faster but moves the scores or the rates at the thresholds too much; fp32 is kept", facts)
     return Attempt(quantised, "INT8 is faster and holds the rates", facts)
 
 
