@@ -4,7 +4,7 @@ Looked at in this order; the first that fits is named:
 
     camera fault      the camera could not deliver a share of the latest parts
     environment       picture quality moved (light, focus, noise, colour)
-    new appearance    the accepted parts look different to the model, picture quality does not
+    new appearance    the accepted parts, or those rejected, look like none before to the model; picture quality did not move
     process change    labels find more defects, or only the highest scores became more frequent, and labels do not say that DR fell
     model decay       labels say so (DR, FPR), or the decisions moved, while pictures and parts did not move
     unknown           none of these, or the inputs are not watched yet
@@ -30,6 +30,9 @@ class Findings:
     quality_moved: bool = False
     quality_text: str = ""
     embedding_moved: bool = False
+    rejects_unlike: bool = False
+    """More than a third of the latest rejects look like none of the reference, see ``novelty``."""
+    rejects_text: str = ""
     score_moved: bool = False
     score_text: str = ""
     only_high_scores: bool = False
@@ -60,7 +63,7 @@ def _cause(found: Findings) -> Cause:
         (found.faulty_share >= FAULTY_SHARE, Cause.CAMERA_FAULT),
         (not found.watched and not labels_say_so, Cause.UNKNOWN),
         (found.quality_moved, Cause.ENVIRONMENT),
-        (found.embedding_moved, Cause.NEW_APPEARANCE),
+        (found.embedding_moved or found.rejects_unlike, Cause.NEW_APPEARANCE),
         (more_defects and not found.detection_fell, Cause.PROCESS_CHANGE),
         (found.watched and labels_say_so, Cause.MODEL_DECAY),
         (found.reject_rate_moved or (found.score_moved and not found.only_high_scores), Cause.MODEL_DECAY),
@@ -84,9 +87,12 @@ def _evidence(found: Findings) -> list[tuple[Cause, str]]:
         ),
         (
             Cause.NEW_APPEARANCE,
-            "accepted parts look different to the model"
-            if found.embedding_moved
-            else "accepted parts look as before to the model",
+            (
+                "accepted parts look different to the model"
+                if found.embedding_moved
+                else "accepted parts look as before to the model"
+            )
+            + (f"; {found.rejects_text}" if found.rejects_text else ""),
         ),
         *_labels(found),
     ]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qc.monitor.cause import Findings
 from qc.monitor.input_watch import EMBEDDING, QUALITY, REJECT_RATE, SCORE, InputWatch
 from qc.monitor.label_watch import DETECTION, FALSE_POSITIVE, PREVALENCE, LabelWatch
+from qc.monitor.novelty import UNLIKE_SHARE
 from qc.monitor.reference import QUALITY_FEATURES, SCORE_FEATURES
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -36,6 +37,9 @@ def findings_of(
     latest = [lot for watch in learned if (lot := watch.latest()) is not None]
     score_z, quality_z = _farthest([lot.score_z for lot in latest]), _farthest([lot.quality_z for lot in latest])
     score_moved, quality_moved = (any(watch.moved(what) for watch in learned) for what in (SCORE, QUALITY))
+    trend = _farthest([watch.score_trend for watch in learned])
+    tail = float(max(trend[3], trend[4]))
+    unlike, rejects = max((watch.unlike_rejects for watch in learned), key=lambda of: of[0] / max(of[1], 1), default=(0, 0))
     suspicion = SUSPICIOUS + math.log(max(labels.windows, 1))
     return Findings(
         watched=bool(learned),
@@ -45,7 +49,9 @@ def findings_of(
         embedding_moved=any(watch.moved(EMBEDDING) for watch in learned),
         score_moved=score_moved,
         score_text=_feature_text(SCORE_FEATURES, score_z) if score_moved else "",
-        only_high_scores=score_moved and abs(score_z[2]) < 2 <= max(score_z[3], score_z[4]),
+        only_high_scores=score_moved and tail >= 2 and abs(float(trend[2])) < tail / 2,
+        rejects_unlike=unlike > UNLIKE_SHARE * rejects,
+        rejects_text=f"{unlike} of the latest {rejects} rejected parts look like none before" if unlike else "",
         reject_rate_moved=any(watch.moved(REJECT_RATE) for watch in learned),
         prevalence_moved=labels.log_value(PREVALENCE) >= suspicion,
         detection_fell=labels.log_value(DETECTION) >= label_threshold,

@@ -5,6 +5,7 @@ is done once per lot; a part costs the reject-rate update and one append. Its st
 restart the records since then are fed again (``resume_after`` is the last record that the state knows).
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,7 +18,8 @@ from qc.label.strata import judged_rejected
 from qc.monitor.embeddings import MEMORIES, direction_log_factors
 from qc.monitor.evidence import log_mean, log_threshold
 from qc.monitor.lots import DELTAS, score_features, two_sided_log_factors
-from qc.monitor.reference import QUALITY_FEATURES, SCORE_FEATURES, LotData, Reference
+from qc.monitor.novelty import FEWEST, LATEST
+from qc.monitor.reference import QUALITY_FEATURES, SCORE_FEATURES, LotData, Reference, sketches_of
 from qc.monitor.reject_rate import RejectRateDetector
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -68,6 +70,8 @@ class InputWatch:
         self._log_s: dict[str, Floats] = {}
         self._past = np.zeros((len(MEMORIES), 0))
         self._lots_tested = 0
+        self._trend = np.zeros(len(SCORE_FEATURES))
+        self._rejected: deque[NDArray[np.float32]] = deque(maxlen=LATEST)
         self._state = self._between_lots()
 
     def update(self, record: InspectionRecord) -> bool:
@@ -78,6 +82,9 @@ class InputWatch:
             self._rejects.update(bool(judged_rejected(record)))
             self._rejects_after = record.seq
         self._parts.append(record)
+        threshold = self.reference.accept_below if self.reference else record.review_at
+        if record.embedding is not None and record.score is not None and record.score >= threshold:
+            self._rejected.append(record.embedding)
         if len(self._parts) < self.settings.lot_parts * (self.reference.merge if self.reference else 1):
             return False
         self._finish_lot()
@@ -117,11 +124,24 @@ class InputWatch:
         """The parts since the last lot when there are ``fewest``, z shrunk for their number; otherwise the last lot."""
         if self.reference is None or len(self._parts) < fewest:
             return self.last
-        data = LotData.of(self._parts)
+        data = LotData.of(self._parts, self.reference.accept_below)
         full = self.settings.lot_parts * self.reference.merge
-        tested = self._compare(data, self.reference)
-        shrink = np.sqrt(len(self._parts) / full)
-        return TestedLot(data, tested.score_z * shrink, tested.quality_z * shrink, tested.projection)
+        return self._compare(data, self.reference, share=len(self._parts) / full)
+
+    @property
+    def score_trend(self) -> Floats:
+        """(5,) z of the score features, averaged over the last two or three lots: one lot alone says little about the median."""
+        lot = self.latest()
+        if lot is None or lot is self.last:
+            return self._trend
+        return (self._trend + lot.score_z) / 2
+
+    @property
+    def unlike_rejects(self) -> tuple[int, int]:
+        """Of the latest rejects, how many look like nothing in the reference; (0, 0) when that cannot be told."""
+        if self.reference is None or self.reference.look is None or len(self._rejected) < FEWEST:
+            return 0, 0
+        return int(self.reference.look.unlike(sketches_of(self._rejected)).sum()), len(self._rejected)
 
     @staticmethod
     def z(quantity: str, lot: TestedLot) -> Floats:
@@ -143,13 +163,15 @@ class InputWatch:
         self.resume_after = self._parts[-1].seq if self._parts else self.resume_after
         self.reference, self.last, self._rejects = None, None, None
         self._parts, self._learned, self._log_s, self._lots_tested = [], [], {}, 0
+        self._trend = np.zeros_like(self._trend)
+        self._rejected.clear()
         self._state = self._between_lots()
 
     # --- lots ---------------------------------------------------------------------------------------------
 
     def _finish_lot(self) -> None:
         parts, self._parts = self._parts, []
-        data = LotData.of(parts)
+        data = LotData.of(parts, self.reference.accept_below if self.reference else None)
         if self.reference is None:
             self._learned.append(data.summary())
             if len(self._learned) >= self.settings.reference_lots:
@@ -174,6 +196,7 @@ class InputWatch:
     def _test(self, data: LotData, reference: Reference) -> None:
         self._lots_tested += 1
         lot = self.last = self._compare(data, reference)
+        self._trend = (self._trend + lot.score_z) / 2
         self._step(SCORE, two_sided_log_factors(lot.score_z, reference.score.tolerance))
         if reference.quality is not None and len(data.quality):
             self._step(QUALITY, two_sided_log_factors(lot.quality_z, reference.quality.tolerance))
@@ -182,11 +205,11 @@ class InputWatch:
             factors, _, self._past = direction_log_factors(z, self._past, reference.embedding.tolerance)
             self._step(EMBEDDING, factors)
 
-    def _compare(self, data: LotData, reference: Reference) -> TestedLot:
-        score_z = reference.score.z(score_features(data.scores, reference.quantiles))
+    def _compare(self, data: LotData, reference: Reference, share: float = 1.0) -> TestedLot:
+        score_z = reference.score.z(score_features(data.scores, reference.quantiles), share)
         quality_z, projection = np.zeros(len(QUALITY_FEATURES)), np.zeros(0)
         if reference.quality is not None and len(data.quality):
-            quality_z = reference.quality.z(data.quality.mean(0))
+            quality_z = reference.quality.z(data.quality.mean(0), share)
         if reference.embedding is not None and len(data.sketches):
             axes, lots = reference.embedding.axes, reference.embedding.lots
             projection = ((data.sketches @ axes - lots.mean) / lots.sigma) @ self._past[0]
@@ -210,6 +233,7 @@ class InputWatch:
             "lots_tested": self._lots_tested,
             "log_s": {name: [None if v == -np.inf else float(v) for v in s.ravel()] for name, s in self._log_s.items()},
             "past": past,
+            "trend": [float(v) for v in self._trend],
             "rejects": self._rejects.state() if self._rejects else None,
             "rejects_after": self._rejects_after,
         }
@@ -227,6 +251,7 @@ class InputWatch:
                 flat = [-np.inf if v is None else float(str(v)) for v in values]
                 self._log_s[name] = np.array(flat).reshape(self._log_s[name].shape)
             self._past = np.array(state["past"], float).reshape(self._past.shape)
+        self._trend = np.array(state["trend"], float)
         if isinstance(rejects, dict):
             self._rejects = RejectRateDetector.restored(rejects, self.log_threshold(REJECT_RATE))
         self._state = self._between_lots()

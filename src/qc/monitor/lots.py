@@ -51,9 +51,9 @@ class LotReference:
     def tolerance(self) -> float:
         return float(1.96 / np.sqrt(self.lots) + 0.25)
 
-    def z(self, features: Floats) -> Floats:
-        """(..., J) standardised and clipped."""
-        return np.clip((features - self.mean) / self.sigma, -CLIP, CLIP)
+    def z(self, features: Floats, share: float = 1.0) -> Floats:
+        """(..., J) standardised and clipped. share: of a lot that the features come from; fewer parts scatter more."""
+        return np.asarray(np.clip(np.sqrt(share) * (features - self.mean) / self.sigma, -CLIP, CLIP))
 
 
 def gaussian_log_factors(z: Floats, tolerance: float) -> Floats:

@@ -11,6 +11,7 @@ from qc.domain.record import InspectionRecord, Json
 from qc.label.strata import judged_rejected
 from qc.monitor.embeddings import COMPONENTS, EmbeddingReference
 from qc.monitor.lots import FEWEST_LOTS, LotReference, log_odds, lots_to_merge, score_features
+from qc.monitor.novelty import RejectLook
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -32,7 +33,8 @@ KEPT_PER_LOT = 8
 class LotData:
     """One lot as arrays. scores: (parts,) log-odds; quality: (parts, 5) or (0, 5); sketches: (accepted parts, <= 64) or (0, 0).
 
-    sketched: row in ``event_ids`` of each sketch.
+    sketched: row in ``event_ids`` of each sketch. rejects: (rejected parts, <= 64) or (0, 0).
+    accept_below: the threshold between the two.
     """
 
     event_ids: list[str]
@@ -41,31 +43,42 @@ class LotData:
     quality: Floats
     sketches: Floats
     sketched: list[int]
+    rejects: Floats
+    accept_below: float
 
     @classmethod
-    def of(cls, parts: Sequence[InspectionRecord]) -> "LotData":
+    def of(cls, parts: Sequence[InspectionRecord], accept_below: float | None = None) -> "LotData":
+        """accept_below: the reference's threshold; None while the reference is being collected."""
         rejected = np.array([bool(judged_rejected(record)) for record in parts])
-        # Accepted parts only: more defects in the process are not a new appearance.
-        rows = [i for i, r in enumerate(parts) if r.embedding is not None and not rejected[i]]
+        scores = np.array([record.score for record in parts], float)
+        # Embeddings of accepted parts only: more defects in the process are not a new appearance. Accepted by the thresholds of
+        # the reference: other thresholds accept other parts, and that is not a new appearance either.
+        unlikely = rejected if accept_below is None else scores >= accept_below
+        rows = [i for i, r in enumerate(parts) if r.embedding is not None and not unlikely[i]]
         return cls(
             [record.event_id for record in parts],
-            log_odds(np.array([record.score for record in parts], float)),
+            log_odds(scores),
             rejected,
             _quality(parts),
-            _sketches([np.asarray(parts[i].embedding) for i in rows]),
+            sketches_of([np.asarray(parts[i].embedding) for i in rows]) if len(rows) >= 2 else np.zeros((0, 0)),
             rows if len(rows) >= 2 else [],
+            sketches_of([r.embedding for r, no in zip(parts, unlikely, strict=True) if no and r.embedding is not None]),
+            parts[-1].review_at if accept_below is None else accept_below,
         )
 
     def summary(self) -> dict[str, Json]:
         """What a reference needs of it, as JSON."""
         every = max(len(self.sketches) // KEPT_PER_LOT, 1)
         kept: list[Json] = [[float(v) for v in row] for row in self.sketches[::every][:KEPT_PER_LOT]]
+        rejects: list[Json] = [[float(v) for v in row] for row in self.rejects[:KEPT_PER_LOT]]
         return {
             "scores": [float(v) for v in self.scores],
             "quality": [float(v) for v in self.quality.mean(0)] if len(self.quality) else [],
             "embedding": [float(v) for v in self.sketches.mean(0)] if len(self.sketches) else [],
             "kept": kept,
+            "kept_rejects": rejects,
             "rejects": int(self.rejected.sum()),
+            "accept_below": self.accept_below,
         }
 
 
@@ -79,6 +92,8 @@ class Reference:
     quality: LotReference | None
     embedding: EmbeddingReference | None
     reject_rate: float
+    look: RejectLook | None
+    accept_below: float
 
     @classmethod
     def of(cls, lots: Sequence[Mapping[str, Json]]) -> "Reference":
@@ -91,11 +106,13 @@ class Reference:
         merge = lots_to_merge(by_lot if quality is None else np.column_stack([by_lot, quality]))
         merge = min(merge, max(len(lots) // FEWEST_LOTS, 1))
         whole = len(lots) // merge * merge
-        embedding = None
+        embedding, look = None, None
         if all(lot["embedding"] for lot in lots):
             kept = np.concatenate([np.array(lot["kept"], float) for lot in lots])
             means = np.array([lot["embedding"] for lot in lots], float)
             embedding = EmbeddingReference.of(kept, _merged(means[:whole], merge), COMPONENTS)
+            rejects = [row for lot in lots for row in _rows(lot["kept_rejects"])]
+            look = RejectLook.of(kept, np.array(rejects, float).reshape(len(rejects), -1), embedding.axes) if rejects else None
         return cls(
             merge=merge,
             quantiles=quantiles,
@@ -103,6 +120,8 @@ class Reference:
             quality=None if quality is None else LotReference.of(_merged(quality[:whole], merge)),
             embedding=embedding,
             reject_rate=sum(int(str(lot["rejects"])) for lot in lots) / scores.size,
+            look=look,
+            accept_below=float(str(lots[-1]["accept_below"])),
         )
 
     def state(self) -> dict[str, Json]:
@@ -117,6 +136,8 @@ class Reference:
             "quality": None if self.quality is None else _lots_state(self.quality),
             "embedding": embedding,
             "reject_rate": self.reject_rate,
+            "accept_below": self.accept_below,
+            "look": None if self.look is None else {"centre": self.look.centre.tolist(), "radius": self.look.radius},
         }
 
     @classmethod
@@ -134,6 +155,8 @@ class Reference:
             None if state["quality"] is None else _lots_restored(state["quality"]),
             axes,
             float(str(state["reject_rate"])),
+            _look_restored(state["look"], axes),
+            float(str(state["accept_below"])),
         )
 
 
@@ -144,6 +167,17 @@ def _lots_state(lots: LotReference) -> dict[str, Json]:
 def _lots_restored(state: Json) -> LotReference:
     assert isinstance(state, dict)
     return LotReference(np.array(state["mean"], float), np.array(state["sigma"], float), int(str(state["lots"])))
+
+
+def _look_restored(state: Json, embedding: EmbeddingReference | None) -> RejectLook | None:
+    if not isinstance(state, dict) or embedding is None:
+        return None
+    return RejectLook(np.array(state["centre"], float), embedding.axes, float(str(state["radius"])))
+
+
+def _rows(values: Json) -> list[Json]:
+    assert isinstance(values, list)
+    return values
 
 
 def _merged(features: Floats, merge: int) -> Floats:
@@ -161,9 +195,9 @@ def _quality(parts: Sequence[InspectionRecord]) -> Floats:
     return rows
 
 
-def _sketches(embeddings: Sequence[NDArray[np.float32]]) -> Floats:
-    """Rounded to float16 as the record store keeps them, so that a replay from the records gives the same value."""
-    if len(embeddings) < 2:
+def sketches_of(embeddings: Sequence[NDArray[np.float32]]) -> Floats:
+    """(n, <= 64). Rounded to float16 as the record store keeps them, so that a replay from the records gives the same value."""
+    if not embeddings:
         return np.zeros((0, 0))
     stacked = np.array(embeddings).astype(np.float16).astype(float)
     D = stacked.shape[1]

@@ -28,7 +28,7 @@ from qc.domain.truth import Answer, ChallengePass, Purpose
 from qc.domain.verdict import Decision, Reason
 from qc.label.plan import SamplingPlan
 from qc.label.strata import is_accepted_stratum
-from qc.monitor.cause import diagnose
+from qc.monitor.cause import Diagnosis, Findings, diagnose
 from qc.monitor.evidence import log_threshold
 from qc.monitor.findings import findings_of, message, telling_parts
 from qc.monitor.follow_up import FollowUp
@@ -297,16 +297,24 @@ class Monitor:
         else:
             self._follow_up.quiet((quantity, name))
 
+    def diagnosis(self, variant: str) -> Diagnosis:
+        """What would be named now as the cause if something else raised an alarm: the halt policy asks."""
+        with self._lock:
+            return diagnose(self._findings(variant))
+
     def _report(self, quantity: str, name: str, variant: str, values: tuple[float, float], parts: list[str]) -> None:
+        diagnosis = diagnose(self._findings(variant))
+        self._follow_up.report((quantity, name), values, diagnosis, message(quantity, name, *values), parts)
+
+    def _findings(self, variant: str) -> Findings:
         watches = {camera: watch for (of, camera), watch in self._inputs.items() if of == variant}
         shares = [sum(faults) / len(faults) for camera in watches if (faults := self._faults.get(camera))]
-        findings = findings_of(
+        return findings_of(
             watches,
             self._label_watch(variant),
             faulty_share=max(shares, default=0.0),
             label_threshold=self._label_threshold(),
         )
-        self._follow_up.report((quantity, name), values, diagnose(findings), message(quantity, name, *values), parts)
 
     def _label_watch(self, variant: str) -> LabelWatch:
         watch = self._labels.get(variant)

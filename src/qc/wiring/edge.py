@@ -153,8 +153,15 @@ def build_edge(
     def level_raised(level: HaltState, record: InspectionRecord) -> None:
         state.put(HALTS, str(level.halts))
         message = f"{record.variant}: {level.reason}"
+        diagnosis = street.diagnosis(record.variant)
         alarms.report(
-            LEVEL_ALARM, record.variant, cause=Cause.UNKNOWN, action=level.level, message=message, parts=[record.event_id]
+            LEVEL_ALARM,
+            record.variant,
+            cause=diagnosis.cause,
+            action=level.level,
+            message=message,
+            parts=[record.event_id],
+            evidence_by_cause=diagnosis.evidence,
         )
 
     publisher = build_publisher(settings.mqtt, store, name, handler=handler, on_dead_letter=on_dead_letter)

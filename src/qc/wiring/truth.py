@@ -19,10 +19,12 @@ from qc.label.known import KnownParts
 from qc.label.plan import SamplingPlan
 from qc.label.queue import LabelQueue
 from qc.label.sampler import Sampler
-from qc.label.windows import Shifts
+from qc.label.windows import PlannedStop, Shifts, StopCalendar, WeeklyStop
+from qc.monitor.cause import Diagnosis
+from qc.monitor.input_watch import InputSettings
 from qc.monitor.label_watch import RateBounds
 from qc.monitor.replay import replay
-from qc.monitor.watch import Monitor, MonitorSettings
+from qc.monitor.watch import INPUTS, Monitor, MonitorSettings
 from qc.publish.events import label_request_event
 from qc.publish.topics import EdgeName
 from qc.record.archive import DiskImageArchive
@@ -37,7 +39,21 @@ log = structlog.get_logger(__name__)
 
 KPI_EVERY = timedelta(minutes=5)
 _STATE = "monitor"
+_HEAR_EVERY = 10
+"""Rounds of upkeep (minutes) between two looks for labels of other processes."""
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _PAGE = 5000
+
+
+def stop_calendar(settings: LineSettings) -> StopCalendar:
+    """The planned stops of the settings, in the shifts' time zone. Raises ConfigError."""
+    monitoring = settings.monitoring
+    weekly = [
+        WeeklyStop(weekday=_WEEKDAYS.index(stop.weekday), start=stop.start, hours=stop.hours, reason=stop.reason)
+        for stop in monitoring.weekly_stops
+    ]
+    dated = [PlannedStop(start=stop.start, end=stop.end, reason=stop.reason) for stop in monitoring.planned_stops]
+    return StopCalendar(dated, weekly, settings.sampling.timezone)
 
 
 class TruthStreet:
@@ -71,7 +87,17 @@ class TruthStreet:
         self.monitor_bounds = bounds = RateBounds(
             monitoring.detection_floor, monitoring.false_positive_ceiling, monitoring.prevalence_ceiling
         )
-        self.monitor = Monitor(alarms, MonitorSettings(default_bounds=bounds, slices=max(1, len(recipes))), self._plan_of)
+        slices = max(1, len(recipes))
+        inputs = InputSettings(streams=len(INPUTS) * slices * len(settings.cameras))
+        self.monitor = Monitor(
+            alarms,
+            MonitorSettings(default_bounds=bounds, slices=slices, inputs=inputs),
+            self._plan_of,
+            planned_stop=stop_calendar(settings).stop_at,
+        )
+        self._lifetime = lifetime
+        self._heard: set[str] = set()
+        self._rounds = 0
         self._enabled = sampling.enabled
         self._monitoring = monitoring.enabled
         self._name, self._store, self._truth, self._clock = name, store, truth, clock
@@ -105,6 +131,10 @@ class TruthStreet:
                 self.monitor.on_pass(record.variant, challenge)
         elif self._monitoring:
             self.monitor.inspected(record, shot, inspection)
+
+    def diagnosis(self, variant: str) -> Diagnosis:
+        """What the monitor would name as the cause now, for an alarm that somebody else raises."""
+        return self.monitor.diagnosis(variant)
 
     # --- labels and challenge parts -----------------------------------------------------------------------
 
@@ -156,6 +186,7 @@ class TruthStreet:
             self.monitor.on_answer(record.variant, answer)
         with self._lock:
             self._labels_since_save += 1
+            self._heard.add(accepted.label.label_id)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -167,21 +198,31 @@ class TruthStreet:
         if isinstance(state, dict):
             self.monitor.restore(state)
         since = self._clock.now() - timedelta(days=7)
-        parts: dict[str, InspectionRecord] = {}
-
-        def part(event_id: str) -> InspectionRecord:
-            if event_id not in parts:
-                parts[event_id] = self._store.by_event(event_id)
-            return parts[event_id]
-
-        found = [(part(answer.ticket.event_id), answer) for answer in self._truth.answers(since=since)]
-        answers = [(record.variant, answer) for record, answer in found if record.role == "active"]
-        passes = [(part(one.event_id).variant, one) for one in self._truth.passes(since=since)]
+        answers = self._answers(since)
+        self._heard = {answer.label.label_id for _, answer in answers}
+        passes = [(self._store.by_event(one.event_id).variant, one) for one in self._truth.passes(since=since)]
         replay(self.monitor, self._store.records_after(self.monitor.resume_after, page=_PAGE), answers, passes)
         self._saved_at_lot = self.monitor.lots
 
+    def _answers(self, since: datetime) -> list[tuple[str, Answer]]:
+        """Labels on parts that the active model judged, with their variant, of tickets drawn since."""
+        found = [(self._store.by_event(answer.ticket.event_id), answer) for answer in self._truth.answers(since=since)]
+        return [(record.variant, answer) for record, answer in found if record.role == "active"]
+
+    def _hear_others(self) -> None:
+        """Labels that another process stored (``qc label import``). Feeding one twice would change nothing."""
+        for variant, answer in self._answers(self._clock.now() - self._lifetime):
+            if answer.label.label_id not in self._heard:
+                self._heard.add(answer.label.label_id)
+                self.monitor.on_answer(variant, answer)
+                with self._lock:
+                    self._labels_since_save += 1
+
     def upkeep(self) -> None:
         """What the telemetry's thread does once a minute: the monitor's state, the challenge register, plans and KPIs."""
+        self._rounds += 1
+        if self._monitoring and self._rounds % _HEAR_EVERY == 0:
+            self._hear_others()
         with self._lock:
             labels, self._labels_since_save = self._labels_since_save, 0
         if self._monitoring and (labels or self.monitor.lots != self._saved_at_lot):
