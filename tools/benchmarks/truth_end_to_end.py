@@ -47,7 +47,9 @@ def _with_broker(bank: Bank, world: World, folder: Path, port: int) -> dict[str,
         answers = plant.edge.truth.answers()
         stored = {answer.ticket.ticket_id for answer in answers}
         judged = [
-            (plant.is_defective(part), decision != "OK") for part, score, decision, _ in plant.watch.records if score is not None
+            (plant.is_defective(part), decision != "OK" and reason != "review_all")
+            for part, score, decision, reason in plant.watch.records
+            if score is not None and not part.startswith("challenge")
         ]
         true = [r for d, r in judged if d]
         return {

@@ -240,10 +240,10 @@ class Plant:
         """Half a shift, then the inspectors answer what the shift before left, then the other half; then telemetry's upkeep."""
         window = self.edge.street.shifts.window_of(self.clock.now())
         half = (window.end - window.start) / 2
-        self._produce(window.start, half, self.world.parts // 2)
+        self._produce(window.start, half, self.world.parts // 2, self.world.challenges // 2)
         if not self._outside:
             self._label(before=window.start)
-        self._produce(window.start + half, half, self.world.parts - self.world.parts // 2)
+        self._produce(window.start + half, half, self.world.parts - self.world.parts // 2, self.world.challenges)
         self.clock.moment = window.end - timedelta(minutes=5)
         self.edge.street.upkeep()
         self.watch.look()
@@ -266,10 +266,12 @@ class Plant:
 
     # --- parts --------------------------------------------------------------------------------------------
 
-    def _produce(self, start: datetime, span: timedelta, count: int) -> None:
-        challenges = self.edge.street.register.due(VARIANT, self.edge.street.shifts.window_of(start), self.world.challenges)
+    def _produce(self, start: datetime, span: timedelta, count: int, challenges: int) -> None:
+        """challenges: how many of the shift's known defectives may pass, at most."""
+        window = self.edge.street.shifts.window_of(start)
+        due = self.edge.street.register.due(VARIANT, window, self.world.challenges)[:challenges]
         parts = [self._part(start + span * (i + 0.5) / count) for i in range(count)]
-        for i, challenge in enumerate(challenges[: (len(challenges) + 1) // 2]):
+        for i, challenge in enumerate(due):
             at = parts[(i + 1) * count // 6].at
             parts.insert((i + 1) * count // 6, Part(challenge.part_id, at, cell_of(challenge.part_id), self.stage.condition, 0))
         goal = self.watch.parts + len(parts)
