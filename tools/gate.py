@@ -1,7 +1,6 @@
 """May CANDIDATE take the place of the active model? Judges both on the same labelled parts by the rules of configs/gate.toml.
 
 Exit code 0 PASS, 2 FAIL, 3 NOT ENOUGH EVIDENCE, 1 for an error. With --registry the report opens the way to `qc models promote`.
-Example: tools/gate.py models/solar-2 --against models/solar-mono-1 --data holdout --training-data train --registry models
 """
 
 import argparse
@@ -24,8 +23,6 @@ from qc.settings.gate import load_gate
 from qc.training import gate_data
 from qc.training.dataset import read_dataset
 
-RULES = Path(__file__).resolve().parents[1] / "configs" / "gate.toml"
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -36,14 +33,11 @@ def main() -> int:
     parser.add_argument("--training-data", type=Path, nargs="+", default=[], help="what the candidate was trained on")
     parser.add_argument("--variant", nargs="+", default=[], help="variants that the active model serves (default: its card's)")
     parser.add_argument("--recipes", type=Path, help="recipe files, for regions and the active model's thresholds")
-    parser.add_argument("--rules", type=Path, default=RULES)
+    parser.add_argument("--rules", type=Path, default=Path(__file__).parents[1] / "configs/gate.toml")
     parser.add_argument("--public-key", type=Path, nargs="+", default=[])
     parser.add_argument("--registry", type=Path, help="keep the report in this model directory")
     parser.add_argument("--json", action="store_true")
-    return gate(parser.parse_args())
-
-
-def gate(a: argparse.Namespace) -> int:
+    a = parser.parse_args()
     rules, runtime = load_gate(a.rules), Runtime(intra_op_threads=1)
     data = read_dataset(a.data).in_split(a.split) if a.split else read_dataset(a.data)
     training = [gate_data.training_share(a.candidate, read_dataset(path)) for path in a.training_data]
@@ -54,10 +48,9 @@ def gate(a: argparse.Namespace) -> int:
     known = gate_data.trained_on(training)
     candidate, findings = open_candidate(a.candidate, runtime, rules, load_keys(a.public_key))
     findings += data_checks(gate_data.data_errors(training), gate_data.near_copies(training, data, known), rules)
-    common = {"serves": serves, "made_at": datetime.now(UTC)}
     if candidate is None:
         slot = Registry(a.candidate.parent).slot(a.candidate.name)
-        report = refused_report(slot, incumbent.slot, findings, rules=rules, **common)
+        report = refused_report(slot, incumbent.slot, findings, rules=rules, serves=serves, made_at=datetime.now(UTC))
     else:
         report = run_gate(
             gate_data.labelled_parts(data, serves),
@@ -69,7 +62,8 @@ def gate(a: argparse.Namespace) -> int:
             trained_on=known,
             findings=findings,
             progress=lambda what, done, total: print(f"\r{what} {done}/{total} ", end="", file=sys.stderr),
-            **common,
+            serves=serves,
+            made_at=datetime.now(UTC),
         )
     print(report.model_dump_json(indent=1) if a.json else f"\n{as_text(report)}")
     if a.registry:
