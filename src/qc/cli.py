@@ -1,5 +1,6 @@
 """Arguments to calls to exit codes; no logic."""
 
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,12 @@ import typer
 from qc.commands.release_verbs import dataset_app, models_app
 from qc.domain.errors import CommandError, QcError
 
-app = typer.Typer(help="Edge visual inspection: run a line, check it, follow it.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Edge visual inspection: run a line, check it, follow it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 Config = Annotated[Path, typer.Argument(help="The line's settings file, for example configs/line.toml.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -285,3 +291,9 @@ def main() -> None:
     except QcError as error:
         print(f"qc: {error}", file=sys.stderr)
         sys.exit(2)
+    except Exception as error:  # a defect of the program: say so in a line; the traceback is for whoever reports it
+        if "QC_DEBUG" in os.environ:
+            raise
+        print(f"qc: this is a defect of qc, not of your input: {type(error).__name__}: {error}", file=sys.stderr)
+        print("qc: set QC_DEBUG=1 and repeat the command to get the traceback for a report", file=sys.stderr)
+        sys.exit(3)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from qc.settings.base import Count, Name, Positive, Section, Share
 
@@ -284,6 +284,28 @@ class SamplingLineSettings(Section):
         return name
 
 
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+
+class WeeklyStopSettings(Section):
+    """A planned stop of every week, in local time: what is seen during it raises no alarm of the monitor."""
+
+    weekday: Weekday
+    start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    """Local start time, HH:MM."""
+    hours: Annotated[float, Field(gt=0.0, le=168.0)]
+    reason: Annotated[str, Field(min_length=1)] = "planned stop"
+
+
+class PlannedStopSettings(Section):
+    """A planned stop on a date."""
+
+    start: AwareDatetime
+    """With its offset, for example 2026-12-24T14:00:00+01:00."""
+    end: AwareDatetime
+    reason: Annotated[str, Field(min_length=1)] = "planned stop"
+
+
 class MonitoringSettings(Section):
     """What the alarms hold the line against: a contract's floor or a lower confidence bound, never a baseline's point estimate."""
 
@@ -294,6 +316,8 @@ class MonitoringSettings(Section):
     """Evidence that the false-positive rate rose above this raises an alarm."""
     prevalence_ceiling: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     """Evidence that more parts than this are really defective raises an alarm (a process change, not the model)."""
+    weekly_stops: list[WeeklyStopSettings] = []
+    planned_stops: list[PlannedStopSettings] = []
 
 
 class LoggingSettings(Section):
