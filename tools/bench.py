@@ -11,7 +11,10 @@ BENCHMARKS = {
     "line": ("benchmarks.line_loop", "the line against the bare onnxruntime loop: throughput, latency, overlap"),
     "memory": ("benchmarks.memory", "resident memory over many parts, start to first verdict, installed size"),
     "monitoring": ("bench_monitoring", "coverage, bias, alarms: the twelve points of docs/monitoring.md"),
-    "truth": ("benchmarks.truth", "rates, labels, alarms and causes against the real line in simulated production (docs/truth.md)"),
+    "truth": (
+        "benchmarks.truth",
+        "rates, labels, alarms and causes against the real line in simulated production (docs/truth.md)",
+    ),
     "monitoring-cost": ("benchmarks.monitoring_cost", "the line with sampling and monitoring against the line without"),
     "console": ("bench_console", "the line with busy and hostile browsers against none"),
 }

@@ -31,11 +31,11 @@ def rejected(record: InspectionRecord) -> InspectionRecord:
 def test_a_look_needs_rejects_and_tells_the_unlike_from_the_like() -> None:
     rng = np.random.default_rng(0)
     accepted, axes = rng.normal(size=(300, 6)), np.eye(6)[:, :4]
-    rejects = rng.normal(size=(200, 6)) + [3, 0, 0, 0, 0, 0]
+    rejects = rng.normal(size=(200, 6)) + np.array([3, 0, 0, 0, 0, 0])
     assert RejectLook.of(accepted, rejects[: FEWEST_REFERENCE - 1], axes) is None
     look = RejectLook.of(accepted, rejects, axes)
     assert look is not None
-    along, across = rejects + [9, 0, 0, 0, 0, 0], rejects + [0, 0, 0, 0, 9, 0]
+    along, across = rejects + np.array([9, 0, 0, 0, 0, 0]), rejects + np.array([0, 0, 0, 0, 9, 0])
     assert look.unlike(along).mean() < 0.05  # more of the known kind lies along the axes
     assert look.unlike(across).mean() > 0.95
 
