@@ -123,9 +123,10 @@ def _arrange(page: Page, name: str) -> None:
         page.get_by_label("Verdict").select_option("NG")
         page.wait_for_timeout(1500)
         page.locator(".thumb").first.click()
-        done = "[...document.querySelectorAll('dialog .detail-picture img')].every((i) => i.complete && i.naturalWidth)"
+        loaded = "[...document.querySelectorAll('dialog .detail-picture img')].every((i) => i.complete && i.naturalWidth)"
         page.wait_for_selector("dialog .detail-picture img")
-        page.wait_for_function(done)
+        while not page.evaluate(loaded):  # wait_for_function needs eval, which the page's policy forbids
+            page.wait_for_timeout(100)
         page.wait_for_timeout(600)
 
 

@@ -109,7 +109,7 @@ def test_a_defect_is_marked_with_a_box(tab: Tab, stage: Stage) -> None:
     ticket.wait_for()
     number = ticket.get_attribute("data-ticket")
     page.locator(".viewer img").wait_for()
-    page.wait_for_function("document.querySelector('.viewer img').naturalWidth > 0")
+    expect(page.locator(".viewer img")).to_have_js_property("complete", True)
     page.keyboard.press("b")
     area = page.locator(".viewer").bounding_box()
     assert area is not None

@@ -267,7 +267,7 @@ export default {
     model_title: "{action} {model}?",
     challenges: "Challenge parts",
     no_challenges: "No known-defective part is registered.",
-    challenge_run: "Send through",
+    challenge_run: "Send",
     challenge_done: "The next part counts as {id}",
     last_used: "Last used",
     never: "never",
