@@ -191,7 +191,9 @@ def replan(
         return float(labels.sum()), variance
 
     (now_labels, now_variance), (new_labels, new_variance) = cost(current), cost(proposed)
-    same_budget = abs(now_labels - new_labels) <= 0.2 * new_labels and current.seed == proposed.seed
+    # At equal labels: a plan that asks for more than its budget must not look better for that, nor be kept for long.
+    now_variance *= now_labels / new_labels
+    same_budget = abs(now_labels - new_labels) <= 0.1 * new_labels and current.seed == proposed.seed
     verifies = all(q == 1 for q in current.rejected_q)
     keep = same_budget and verifies >= budget.verify_all_rejects and now_variance <= keep_within * new_variance
     return current if keep else proposed
