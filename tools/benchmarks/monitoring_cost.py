@@ -3,6 +3,7 @@
 import argparse
 import statistics
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -38,21 +39,37 @@ def main(arguments: list[str]) -> int:
         off = stack.enter_context(Rig(frames, models, options.model, without))
         _commission(on)
         off.seconds_for(2 * options.parts)
-        pairs = []
+        pairs, cpu = [], []
         for number in range(options.rounds):  # who goes first changes, so that neither profits from the other's leftovers
-            first, second = (on, off) if number % 2 else (off, on)
-            taken = {first: first.seconds_for(options.parts), second: second.seconds_for(options.parts)}
-            pairs.append((taken[on], taken[off]))
-    ratios = sorted(off_s / on_s for on_s, off_s in pairs)
-    quarter = len(ratios) // 4
+            taken = {rig: _round(rig, options.parts) for rig in ((on, off) if number % 2 else (off, on))}
+            pairs.append((taken[on][0], taken[off][0]))
+            cpu.append((taken[on][1], taken[off][1]))
     print(f"{options.model}: {options.rounds} pairs of {options.parts} parts, in turn")
     print(f"off {options.parts / statistics.median(s for _, s in pairs):8.1f} parts/s (median)")
     print(f"on  {options.parts / statistics.median(s for s, _ in pairs):8.1f} parts/s (median)")
+    print(f"throughput ratio on / off:       {_spread(pairs)}   (goal >= 0.97)")
+    print(f"the same in CPU time per part:   {_spread(cpu)}   (what an overloaded machine can still tell)")
     print(
-        f"throughput ratio on / off: median {statistics.median(ratios):.3f}, quartiles {ratios[quarter]:.3f} to "
-        f"{ratios[-1 - quarter]:.3f}; of all rounds together {sum(s for _, s in pairs) / sum(s for s, _ in pairs):.3f}   (goal >= 0.97)"
+        f"CPU per part off, on: {_per_part_ms(cpu, 1, options.parts):.2f}, {_per_part_ms(cpu, 0, options.parts):.2f} ms (medians)"
     )
     return 0
+
+
+def _round(rig: Rig, parts: int) -> tuple[float, float]:
+    """Seconds by the wall clock and of this process."""
+    before = time.process_time()
+    return rig.seconds_for(parts), time.process_time() - before
+
+
+def _spread(pairs: list[tuple[float, float]]) -> str:
+    ratios = sorted(off / on for on, off in pairs)
+    quarter = len(ratios) // 4
+    together = sum(off for _, off in pairs) / sum(on for on, _ in pairs)
+    return f"median {statistics.median(ratios):.3f}, quartiles {ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}, together {together:.3f}"
+
+
+def _per_part_ms(pairs: list[tuple[float, float]], side: int, parts: int) -> float:
+    return statistics.median(pair[side] for pair in pairs) / parts * 1e3
 
 
 def _commission(rig: Rig) -> None:
