@@ -84,7 +84,7 @@ def test_a_label_in_the_browser_changes_the_rate(tab: Tab, stage: Stage) -> None
         seen.add(number)
         page.keyboard.press("g")
         expect(ticket).not_to_have_attribute("data-ticket", number)
-    page.keyboard.press("u")  # undo: the last part again, the new answer corrects the old one
+    page.keyboard.press("z")  # undo: the last part again, the new answer corrects the old one
     expect(ticket).to_have_attribute("data-ticket", number)
     page.get_by_label("Optional").fill("dent")
     page.get_by_role("button", name="Defect D").click()

@@ -19,7 +19,8 @@ from qc.commands.demo_view import DemoView, closing_words, opening_words
 from qc.commands.embedded_broker import EmbeddedBroker, free_port
 from qc.commands.logs import set_up_logs
 from qc.commands.run import run_edge, serve, stop_on_signals
-from qc.console.app import WebConsole
+from qc.console.accounts import Role
+from qc.console.app import WebConsole, accounts_of
 from qc.domain.errors import ConfigError, QcError
 from qc.domain.frame import Shot
 from qc.domain.inspection import Inspection
@@ -78,7 +79,8 @@ def demo(options: DemoOptions) -> int:
         if options.ui:
             view = DemoView(edge, audience, options.parts)
             console = Console()
-            console.print(opening_words(settings, edge.name), soft_wrap=True)
+            password = accounts_of(edge, settings.http).one_time_user("demo", Role.ENGINEER)
+            console.print(opening_words(settings, edge.name, password), soft_wrap=True)
             with Live(view.render(console.width), console=console, refresh_per_second=4, transient=False) as live:
                 run_edge(edge, stop, tick=lambda: live.update(view.render(console.width)))
                 live.update(view.render(console.width))

@@ -24,13 +24,17 @@ class Seen(Protocol):
     def parts(self) -> int: ...
 
 
-def opening_words(settings: LineSettings, name: EdgeName) -> RenderableType:
-    """How to follow along; printed above the live view, so that it can be copied from there."""
+def opening_words(settings: LineSettings, name: EdgeName, password: str) -> RenderableType:
+    """How to follow along; printed above the live view, so that it can be copied from there.
+
+    password: of the console's user ``demo``; made anew for each run.
+    """
     mqtt, http = settings.mqtt, settings.http
     return Group(
         Text("Follow along in another terminal and in a browser:"),
         Text(f"  mosquitto_sub -V 5 -h {mqtt.host} -p {mqtt.port} -v -t '{Topics(name).root}/evt/#'", "bold"),
         Text(f"  http://{http.host}:{http.port}/  and  http://{http.host}:{http.port}/metrics", "bold"),
+        Text(f"  to label, acknowledge and change over there, log in as demo with the password {password}"),
     )
 
 

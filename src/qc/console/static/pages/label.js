@@ -94,7 +94,7 @@ function Desk() {
     last.current = null;
     note(t("label.undone"));
   };
-  const keys = { g: () => answer("good"), d: () => answer("defect"), s: () => answer("unsure"), u: undo, b: () => setMarking((on) => !on) };
+  const keys = { g: () => answer("good"), d: () => answer("defect"), u: () => answer("unsure"), z: undo, b: () => setMarking((on) => !on) };
   types.slice(0, 9).forEach((name, index) => (keys[String(index + 1)] = () => answer("defect", name)));
   useKeys(keys, [ticket, type, boxes, again, types.join()]);
 
@@ -111,7 +111,7 @@ function Desk() {
             <div class="answers">
               <button class="good" onClick=${() => answer("good")}>${t("label.good")}<kbd>G</kbd></button>
               <button class="defect" onClick=${() => answer("defect")}>${t("label.defect")}<kbd>D</kbd></button>
-              <button onClick=${() => answer("unsure")}>${t("label.unsure")}<kbd>S</kbd></button>
+              <button onClick=${() => answer("unsure")}>${t("label.unsure")}<kbd>U</kbd></button>
             </div>`
         : queue && html`<${Empty} title=${t("label.empty")} icon="label">${t("label.empty_help")}</${Empty}>`}
     </section>

@@ -128,7 +128,7 @@ export default {
     zoom_in: "Zoom in",
     zoom_out: "Zoom out",
     fit: "Whole part",
-    keys: "Keys: G good · D defect · S unsure · 1–9 defect of that type · U undo · B box · + − 0 zoom, arrows move",
+    keys: "Keys: G good · D defect · U unsure · 1–9 defect of that type · Z undo · B box · + − 0 zoom, arrows move",
     blind: "You see neither score nor verdict, so that your answer is your own.",
     saved: "{truth} saved",
     picture_later: "The picture is not there yet",
