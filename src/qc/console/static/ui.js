@@ -96,12 +96,14 @@ export function useAction() {
   return [run, busy];
 }
 
-export function useKeys(handlers, deps = []) {
+export function useKeys(handlers) {
+  const latest = useRef(handlers);
+  latest.current = handlers; // with each render, so that a quick key never meets the handlers of the part before
   useEffect(() => {
     const listener = (event) => {
       const typing = event.target.matches?.("input, textarea, select") || document.querySelector("dialog[open]");
       if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-      const handler = handlers[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+      const handler = latest.current[event.key.length === 1 ? event.key.toLowerCase() : event.key];
       if (handler) {
         event.preventDefault();
         handler(event);
@@ -109,7 +111,7 @@ export function useKeys(handlers, deps = []) {
     };
     window.addEventListener("keydown", listener);
     return () => window.removeEventListener("keydown", listener);
-  }, deps);
+  }, []);
 }
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });

@@ -39,7 +39,12 @@ function Desk() {
   const fetchNext = async () => {
     try {
       const { tickets } = await api("POST", "labels/next", { count: 3 });
-      setQueue(tickets.filter((one) => !done.current.has(one.ticket_id)));
+      // Only appended: the part that somebody is looking at must not change under their fingers.
+      setQueue((now) => {
+        const kept = now ?? [];
+        const known = new Set(kept.map((one) => one.ticket_id));
+        return [...kept, ...tickets.filter((one) => !known.has(one.ticket_id) && !done.current.has(one.ticket_id))];
+      });
       for (const next of tickets.slice(1)) new Image().src = next.image;
     } catch (error) {
       note(error.message, "error");
@@ -81,8 +86,10 @@ function Desk() {
       else setQueue((all) => all.filter((one) => one.ticket_id !== ticket.ticket_id));
       reload();
     } catch (error) {
+      const refused = error.status >= 400 && error.status < 500;
       note(error.code === "answered" || error.code === "ticket_expired" ? t("label.expired") : error.message, "error");
-      if (again) setAgain(null);
+      if (!refused) done.current.delete(ticket.ticket_id); // the edge was not reached: the part stays, to be answered again
+      else if (again) setAgain(null);
       else setQueue((all) => all.filter((one) => one.ticket_id !== ticket.ticket_id));
     }
     busy.current = false;
@@ -96,7 +103,7 @@ function Desk() {
   };
   const keys = { g: () => answer("good"), d: () => answer("defect"), u: () => answer("unsure"), z: undo, b: () => setMarking((on) => !on) };
   types.slice(0, 9).forEach((name, index) => (keys[String(index + 1)] = () => answer("defect", name)));
-  useKeys(keys, [ticket, type, boxes, again, types.join()]);
+  useKeys(keys);
 
   return html`<div class="labelling">
     <section class="card desk" aria-label=${t("label.title")}>
@@ -176,7 +183,7 @@ function Viewer({ source, alt, marking, boxes, onBox }) {
       return { ...old, x: clamp(old.x + dx, width * (1 - old.scale), 0), y: clamp(old.y + dy, height * (1 - old.scale), 0) };
     });
   const fit = () => setView({ scale: 1, x: 0, y: 0 });
-  useKeys({ "+": () => zoom(1.4), "=": () => zoom(1.4), "-": () => zoom(1 / 1.4), 0: fit, ArrowLeft: () => pan(80, 0), ArrowRight: () => pan(-80, 0), ArrowUp: () => pan(0, 80), ArrowDown: () => pan(0, -80) }, []);
+  useKeys({ "+": () => zoom(1.4), "=": () => zoom(1.4), "-": () => zoom(1 / 1.4), 0: fit, ArrowLeft: () => pan(80, 0), ArrowRight: () => pan(-80, 0), ArrowUp: () => pan(0, 80), ArrowDown: () => pan(0, -80) });
   useEffect(() => {
     const element = frame.current;
     const wheel = (event) => {

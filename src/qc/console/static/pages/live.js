@@ -93,7 +93,7 @@ export function Live() {
   const followed = useShown(known, only === "rejects" ? rejects : every, heatOn);
   const part = pinned ?? followed;
   const dead = old || (now && ["stopped", "stuck", "not_storing"].includes(now.state));
-  useKeys({ h: () => setHeatOn(!heatOn), Escape: () => setPinned(null) }, [heatOn]);
+  useKeys({ h: () => setHeatOn(!heatOn), Escape: () => setPinned(null) });
   if (!part) return html`<${Empty} title=${t("live.waiting")}>${t("live.waiting_help")}</${Empty}>`;
   return html`<div class="live">
     <section class="stage card" aria-label=${t("live.last_part")}>
