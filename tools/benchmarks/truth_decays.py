@@ -44,8 +44,8 @@ DECAYS = (
     Decay("process", "prevalence 3 -> 6 %", ("process_change",), Stage(prevalence=0.06), must=False),
     Decay("camera", "frozen", ("camera_fault",), Stage(frozen=True)),
     Decay("camera", "dirt on the lens", ("environment", "camera_fault"), Stage("dirt on the lens")),
-    Decay("model", "threshold too high (DR .82 -> .35)", ("model_decay",), thresholds=(0.85, 0.90)),
-    Decay("model", "threshold too low (FPR .09 -> .31)", ("model_decay",), thresholds=(0.15, 0.20)),
+    Decay("model", "threshold too high (.85)", ("model_decay",), thresholds=(0.85, 0.90)),
+    Decay("model", "threshold too low (.15)", ("model_decay",), thresholds=(0.15, 0.20)),
     Decay("nothing", "nothing changes", (), must=False),
 )
 
