@@ -97,8 +97,10 @@ class Rig:
         models: Path | None = None,
         model: str = "solar-mono-1",
         changes: Mapping[str, object] = MappingProxyType({}),
+        image_format: str = "png",
     ) -> None:
-        """changes: whole sections of the line settings that replace the shipped ones."""
+        """changes: whole sections of the line settings that replace the shipped ones. image_format: of the archive."""
+        self._image_format = image_format
         self.camera = MemoryCamera(frames)
         self.watch = Stopwatch()
         self._models, self._model, self._changes = models or ROOT / "models", model, changes
@@ -109,7 +111,9 @@ class Rig:
         shipped = load_line(ROOT / "configs" / "line.toml", {})
         settings = shipped.model_copy(
             update={
-                "storage": shipped.storage.model_copy(update={"directory": folder, "image_budget_mb": 200.0}),
+                "storage": shipped.storage.model_copy(
+                    update={"directory": folder, "image_budget_mb": 200.0, "image_format": self._image_format}
+                ),
                 "models": shipped.models.model_copy(update={"directory": self._models}),
                 "mqtt": shipped.mqtt.model_copy(update={"port": 1}),  # nobody listens: everything stays in the outbox
                 **self._changes,
