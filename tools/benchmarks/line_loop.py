@@ -59,7 +59,7 @@ def _latency(frames: list[np.ndarray], rate: float, parts: int = 600) -> None:
 def _overlap(frames: list[np.ndarray], rounds: int, parts: int) -> None:
     """With JPEG decoding of 2048 x 2048 pictures in front, the stages must overlap.
 
-    The archive keeps such pictures as JPEG, as docs/record.md advises: a PNG of each rejected one costs a third core.
+    The archive keeps such pictures as JPEG, as docs/performance.md advises: a PNG of each rejected one costs a third core.
     """
     large = [cv2.resize(frame, (2048, 2048), interpolation=cv2.INTER_CUBIC) for frame in frames[:16]]
     jpegs = [cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes() for picture in large]
