@@ -34,6 +34,7 @@ class HttpServer:
         self.url = f"http{'s' if cert_file else ''}://{host}:{self.port}"
         config = uvicorn.Config(
             app,
+            log_config=None,  # ours: one form for all logs (commands/logs.py)
             log_level="warning",
             access_log=False,
             ssl_certfile=cert_file,

@@ -317,8 +317,12 @@ class Rollout:
             recipe = _with(self._files[variant], canary.slot)
             self._ports.use(recipe, False)
             judged, rejected = self._rates.get(variant, (0, 0))
-            baseline = rejected / judged if judged >= _ENOUGH_PARTS else recipe.halt.baseline_reject_rate
-            watches = CanaryGuard(baseline, recipe.deadline_ms), CanaryLabels(self._ports.bounds, self._ports.lowest_q)
+            measured = judged >= _ENOUGH_PARTS
+            baseline = rejected / judged if measured else recipe.halt.baseline_reject_rate
+            watches = (
+                CanaryGuard(baseline, recipe.deadline_ms, measured=measured),
+                CanaryLabels(self._ports.bounds, self._ports.lowest_q),
+            )
             known_alarms = {alarm.alarm_id for alarm in self._ports.alarms.open_alarms()}
             trial = _CanaryTrial(variant, canary, watches, self._withdraw, known_alarms)
             self._canaries[variant] = (trial, Setup(recipe, self._shelf.inspector(canary.slot.model), "canary", trial=trial))

@@ -36,9 +36,12 @@ class CanaryRules:
 
 
 class CanaryGuard:
-    """baseline_reject_rate: of the active model lately, in [0, 1)."""
+    """baseline_reject_rate: of the active model, in [0, 1). measured: it was seen lately, not assumed; only then a fall below it counts."""
 
-    def __init__(self, baseline_reject_rate: float, deadline_ms: float, rules: CanaryRules | None = None) -> None:
+    def __init__(
+        self, baseline_reject_rate: float, deadline_ms: float, rules: CanaryRules | None = None, *, measured: bool = True
+    ) -> None:
+        self._measured = measured
         self._rules = rules or CanaryRules()
         self._deadline_ms = deadline_ms
         self.baseline = min(max(baseline_reject_rate, 0.002), 0.9)
@@ -67,7 +70,7 @@ class CanaryGuard:
         self._times_ms.append(record.timings.total_ms)
         if self._rising.alarming:
             return f"its reject rate jumped above {self._rising.null_rate:.1%} within {self.parts} parts"
-        if self._falling.alarming:
+        if self._measured and self._falling.alarming:
             return f"it rejects far fewer than the active model's {self.baseline:.1%} within {self.parts} parts"
         limit_ms = self._rules.slow_share * self._deadline_ms
         if len(self._times_ms) == self._rules.window and sorted(self._times_ms)[self._rules.window // 2] > limit_ms:
