@@ -114,5 +114,5 @@ def _numbers(values: Floats) -> list[Json]:
 
 def _array(values: Json, shape: tuple[int, ...]) -> Floats:
     assert isinstance(values, list)
-    flat = [-math.inf if v is None else float(v) for v in values]  # type: ignore[arg-type]
+    flat = [-math.inf if v is None else float(v) for v in values]  # type: ignore[arg-type]  # stored JSON: numbers or null
     return np.array(flat).reshape(shape)

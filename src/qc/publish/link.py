@@ -92,7 +92,7 @@ def make_client(options: MqttOptions, client_id: str, *, reconnect: bool = False
 
 def begin_connect(client: mqtt.Client, options: MqttOptions) -> None:
     """Clean start: the outbox is the session, not the broker."""
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # untyped in paho
     properties.MaximumPacketSize = MAX_PACKET_BYTES
     properties.ReceiveMaximum = 50
     client.connect_async(options.host, options.port, keepalive=options.keepalive_s, clean_start=True, properties=properties)

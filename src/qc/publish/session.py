@@ -132,7 +132,7 @@ def raw_command(message: mqtt.MQTTMessage) -> RawCommand:
 
 def message_properties(schema: str, content_type: str = "application/json") -> Properties:
     """MQTT v5 properties of a payload; ``schema`` is also a user property, so that a router need not parse JSON."""
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # untyped in paho
     properties.ContentType = content_type
     if content_type == "application/json":
         properties.PayloadFormatIndicator = 1

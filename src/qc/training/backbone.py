@@ -69,7 +69,7 @@ def declare_torchvision_operators() -> None:
     try:
         library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # kept alive: a collected library takes its schemas along
         for operator in ("nms", "qnms"):
-            library.define(  # type: ignore[no-untyped-call]
+            library.define(  # type: ignore[no-untyped-call]  # untyped in torch
                 f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
             )
     except RuntimeError:  # torchvision's own operators are already there

@@ -84,7 +84,7 @@ def take_course(
         for number, batch in enumerate(_draws(material, index, steps, generator)):
             loss = _loss(trained, lesson, material, batch, flips=plan.flips, generator=generator)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             nn.utils.clip_grad_norm_(branch.parameters(), CLIP)
             optimiser.step()
             schedule.step()

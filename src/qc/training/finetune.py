@@ -34,6 +34,6 @@ def new_tail(stage: nn.Module, material: Material) -> TailBranch:
     return branch
 
 
-def tail_loss(branch: nn.Module, taps: Taps, labels: Tensor, masks: Tensor, known: Tensor) -> Tensor:  # noqa: ARG001
+def tail_loss(branch: nn.Module, taps: Taps, labels: Tensor, masks: Tensor, known: Tensor) -> Tensor:  # noqa: ARG001  # the signature of every loss
     """labels: (N,) smoothed; masks say nothing to this branch."""
     return functional.binary_cross_entropy_with_logits(branch(taps), labels)

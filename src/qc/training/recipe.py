@@ -66,7 +66,7 @@ def _read(path: Path) -> TrainingRecipe:
 
 def _checked(data: dict[str, Any], default: object, path: Path, prefix: str) -> dict[str, Any]:
     """Only known keys, each with the type of its default."""
-    known = {f.name: getattr(default, f.name) for f in fields(default) if f.name != "aim"}  # type: ignore[arg-type]
+    known = {f.name: getattr(default, f.name) for f in fields(default) if f.name != "aim"}  # type: ignore[arg-type]  # default is a dataclass instance
     values = {}
     for key, value in data.items():
         if key not in known:
