@@ -5,9 +5,9 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Choice:
 
     test_share: of the parts (by part id, so all pictures of a part stay together) that are marked ``test``: never for training,
     so that they may judge the next model. group: ``part`` or ``run`` (camera and shift) is what must stay on one side of a split.
+    names: beginning of a part id (barcode) -> variant in the data set; a new variant that ran under another's recipe gets its own name.
     """
 
     since: datetime | None = None
@@ -46,6 +47,18 @@ class Choice:
     purpose: str = ""
     test_share: float = 0.0
     group: str = "part"
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def names_of(pairs: Sequence[str]) -> dict[str, str]:
+    """``START=VARIANT`` as typed -> ``Choice.names``. Raises ConfigError."""
+    names = {}
+    for pair in pairs:
+        start, sign, variant = pair.partition("=")
+        if not (start and sign and variant):
+            raise ConfigError(f"--name {pair!r}: write START=VARIANT, for example poly-=solar-poly")
+        names[start] = variant
+    return names
 
 
 def export(config: Path, out: Path, choice: Choice, *, add_to: Path | None = None) -> int:
@@ -127,7 +140,7 @@ def _samples(
                 image=path,
                 label="defect" if defective else "good",
                 defect=(answer.label.defect_type or "defect") if defective else "",
-                variant=record.variant,
+                variant=next((v for start, v in choice.names.items() if record.part_id.startswith(start)), record.variant),
                 environment=record.camera_id,
                 group=record.part_id if choice.group == "part" else f"{record.camera_id}/{record.shift}",
                 split="test" if _share(record.part_id) < choice.test_share else "train" if choice.test_share else "",

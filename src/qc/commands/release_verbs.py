@@ -129,12 +129,15 @@ def dataset_export(  # noqa: PLR0917  # typer turns parameters into options
     add_to: Annotated[Path | None, typer.Option(help="A data set to add to; copies are left out.")] = None,
     test_share: Annotated[float, typer.Option(min=0, max=0.9, help="Share of parts kept for judging: split test.")] = 0.0,
     group: Annotated[str, typer.Option(help="What must not be torn by a split: part or run.")] = "part",
+    name: Annotated[
+        list[str] | None, typer.Option(help="START=VARIANT: parts whose id (barcode) starts so are of this variant; repeatable.")
+    ] = None,
 ) -> None:
     """Labelled parts with their pictures as a data set for tools/train.py, checked."""
-    from qc.commands.dataset import Choice, export
+    from qc.commands.dataset import Choice, export, names_of
 
     times = [moment.astimezone() if moment else None for moment in (since, until)]
-    choice = Choice(times[0], times[1], variant, verdict, label, purpose, test_share, group)
+    choice = Choice(times[0], times[1], variant, verdict, label, purpose, test_share, group, names_of(name or []))
     raise typer.Exit(export(config, out, choice, add_to=add_to))
 
 

@@ -316,6 +316,10 @@ class MonitoringSettings(Section):
     """Evidence that the false-positive rate rose above this raises an alarm."""
     prevalence_ceiling: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     """Evidence that more parts than this are really defective raises an alarm (a process change, not the model)."""
+    lot_parts: Annotated[int, Field(ge=50, le=10_000)] = 250
+    """Parts that are compared with the reference together; on a slow line fewer, so that a lot does not take days."""
+    reference_lots: Annotated[int, Field(ge=20, le=1000)] = 40
+    """Lots of a healthy start from which the monitor learns what is normal; until then its input alarms say nothing."""
     weekly_stops: list[WeeklyStopSettings] = []
     planned_stops: list[PlannedStopSettings] = []
 

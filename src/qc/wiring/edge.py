@@ -1,6 +1,6 @@
 """One edge process, joined together from its settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -16,8 +16,8 @@ from qc.domain.record import Entry, InspectionRecord, Json, OutboxRow
 from qc.inspection.heatmap import encode_map
 from qc.line import Line, LinePorts, Setup
 from qc.line.latest import LatestParts
-from qc.line.ports import NoSignal
-from qc.line.rollout import Rollout, RolloutPorts
+from qc.line.ports import NoSignal, RolloutPorts
+from qc.line.rollout import Rollout
 from qc.line.shelf import Shelf
 from qc.monitor.alarm_book import StoredAlarmBook
 from qc.monitor.not_inspected import NotInspectedAlarms
@@ -124,19 +124,21 @@ def build_edge(
     clock: Clock | None = None,
     cameras: Sequence[Camera] | None = None,
     observers: Sequence[Observer] = (),
+    load: Callable[[str], Inspector] | None = None,
 ) -> Edge:
     """Open the store, load and verify the active model, and join everything; nothing runs yet.
 
-    cameras: instead of those of the settings (the demo brings its own). Raises ConfigError, StoreError, BundleError.
+    cameras: instead of those of the settings (the demo brings its own). load: model id -> inspector, instead of the model
+    directory's own (a simulation that remembers answers). Raises ConfigError, StoreError, BundleError.
     """
     clock = clock or SystemClock()
     name = EdgeName(settings.edge.site, settings.edge.area, settings.edge.line, settings.edge.edge)
     database = Database(settings.storage.directory / "qc.sqlite3", synchronous=_synchronous(settings))
     store = _store(settings, database)
     truth, state = SqliteTruthStore(database), LineState(database)
-    registry = build_registry(settings.models)
+    registry = build_registry(settings.models, clock)
     files, recipes = recipes, promoted_recipes(recipes, registry)
-    shelf = Shelf(recipes, _Loader(settings, registry))
+    shelf = Shelf(recipes, load or _Loader(settings, registry))
     alarm_store = SqliteAlarmStore(database)
     handler = _Handler()
 
@@ -193,7 +195,17 @@ def build_edge(
     rollout = Rollout(
         files,
         shelf,
-        RolloutPorts(registry, alarms, clock, desk.link, street.monitor_bounds, street.lowest_q, street.use, tell_step),
+        RolloutPorts(
+            registry=registry,
+            alarms=alarms,
+            clock=clock,
+            shadow_link=desk.link,
+            bounds=street.monitor_bounds,
+            lowest_q=street.lowest_q,
+            use=street.use,
+            tell=tell_step,
+            answers=street.canary_answers,
+        ),
     )
     handler.rollout, street.canary_labelled = rollout, rollout.labelled
     line = Line(
@@ -236,6 +248,7 @@ def build_edge(
         cameras=lambda: [camera.status() for camera in cameras],
         alarms=alarms.open_alarms,
         variants=shelf.variants(),
+        releases=rollout.status,
         images_dropped=lambda: archive.status().dropped_queue + archive.status().dropped_disk,
         upkeep=[store.maintain, street.upkeep],
     )

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 
+from qc.domain.clock import SystemClock
 from qc.domain.errors import StoreError
 from qc.domain.frame import Shot
 from qc.domain.inspection import Inspection
-from qc.domain.ports import ImageArchive, Publisher, RecordStore
+from qc.domain.ports import Clock, ImageArchive, Publisher, RecordStore
 from qc.domain.recipe import Recipe
 from qc.domain.record import Entry, InspectionRecord
 from qc.domain.truth import SampleTicket
 from qc.inspection.session import Runtime
 from qc.line import Line
-from qc.line.rollout import promoted
+from qc.line.release_steps import promoted
 from qc.publish.events import label_request_event
 from qc.publish.topics import EdgeName
 from qc.record.database import Database
@@ -26,10 +27,10 @@ def build_runtime(models: ModelsSettings) -> Runtime:
     return Runtime(providers=tuple(models.providers), intra_op_threads=models.intra_op_threads)
 
 
-def build_registry(models: ModelsSettings) -> Registry:
-    """Raises BundleError for a public key that cannot be read."""
+def build_registry(models: ModelsSettings, clock: Clock | None = None) -> Registry:
+    """clock: what transitions are dated by. Raises BundleError for a public key that cannot be read."""
     keys = load_keys(models.public_keys) if models.require_signatures else None
-    return Registry(models.directory, keys=keys, runtime=build_runtime(models))
+    return Registry(models.directory, keys=keys, runtime=build_runtime(models), now=(clock or SystemClock()).now)
 
 
 def promoted_recipes(recipes: Mapping[str, Recipe], registry: Registry) -> dict[str, Recipe]:

@@ -88,7 +88,11 @@ class TruthStreet:
             monitoring.detection_floor, monitoring.false_positive_ceiling, monitoring.prevalence_ceiling
         )
         slices = max(1, len(recipes))
-        inputs = InputSettings(streams=len(INPUTS) * slices * len(settings.cameras))
+        inputs = InputSettings(
+            lot_parts=monitoring.lot_parts,
+            reference_lots=monitoring.reference_lots,
+            streams=len(INPUTS) * slices * len(settings.cameras),
+        )
         self.monitor = Monitor(
             alarms,
             MonitorSettings(default_bounds=bounds, slices=slices, inputs=inputs),
@@ -179,14 +183,17 @@ class TruthStreet:
 
     def _tell_monitor(self, accepted: Accepted) -> None:
         ticket = self._truth.ticket(accepted.label.ticket_id)
-        record, answer = self._store.by_event(ticket.event_id), Answer(ticket, accepted.label)
+        self._hear(self._store.by_event(ticket.event_id), Answer(ticket, accepted.label))
+
+    def _hear(self, record: InspectionRecord, answer: Answer) -> None:
+        """One label goes to whoever watches the model that judged its part."""
         if record.role == "canary":
             self.canary_labelled(record, answer)
         elif self._monitoring:
             self.monitor.on_answer(record.variant, answer)
         with self._lock:
             self._labels_since_save += 1
-            self._heard.add(accepted.label.label_id)
+            self._heard.add(answer.label.label_id)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -198,30 +205,31 @@ class TruthStreet:
         if isinstance(state, dict):
             self.monitor.restore(state)
         since = self._clock.now() - timedelta(days=7)
-        answers = self._answers(since)
-        self._heard = {answer.label.label_id for _, answer in answers}
+        labelled = self._labelled(since)
+        self._heard = {answer.label.label_id for _, answer in labelled}
+        answers = [(record.variant, answer) for record, answer in labelled if record.role == "active"]
         passes = [(self._store.by_event(one.event_id).variant, one) for one in self._truth.passes(since=since)]
         replay(self.monitor, self._store.records_after(self.monitor.resume_after, page=_PAGE), answers, passes)
         self._saved_at_lot = self.monitor.lots
 
-    def _answers(self, since: datetime) -> list[tuple[str, Answer]]:
-        """Labels on parts that the active model judged, with their variant, of tickets drawn since."""
-        found = [(self._store.by_event(answer.ticket.event_id), answer) for answer in self._truth.answers(since=since)]
-        return [(record.variant, answer) for record, answer in found if record.role == "active"]
+    def canary_answers(self, since: datetime) -> list[tuple[InspectionRecord, Answer]]:
+        """Labels on parts that canaries decided, of tickets drawn since."""
+        return [(record, answer) for record, answer in self._labelled(since) if record.role == "canary"]
+
+    def _labelled(self, since: datetime) -> list[tuple[InspectionRecord, Answer]]:
+        """Labels of tickets drawn since, with the part's record."""
+        return [(self._store.by_event(answer.ticket.event_id), answer) for answer in self._truth.answers(since=since)]
 
     def _hear_others(self) -> None:
         """Labels that another process stored (``qc label import``). Feeding one twice would change nothing."""
-        for variant, answer in self._answers(self._clock.now() - self._lifetime):
+        for record, answer in self._labelled(self._clock.now() - self._lifetime):
             if answer.label.label_id not in self._heard:
-                self._heard.add(answer.label.label_id)
-                self.monitor.on_answer(variant, answer)
-                with self._lock:
-                    self._labels_since_save += 1
+                self._hear(record, answer)
 
     def upkeep(self) -> None:
         """What the telemetry's thread does once a minute: the monitor's state, the challenge register, plans and KPIs."""
         self._rounds += 1
-        if self._monitoring and self._rounds % _HEAR_EVERY == 0:
+        if self._rounds % _HEAR_EVERY == 0:
             self._hear_others()
         with self._lock:
             labels, self._labels_since_save = self._labels_since_save, 0

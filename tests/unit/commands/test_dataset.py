@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.release.recorded_line import record_parts, say
 
-from qc.commands.dataset import Choice, ask_for_training, export
+from qc.commands.dataset import Choice, ask_for_training, export, names_of
 from qc.domain.errors import ConfigError, DatasetError
 from qc.domain.truth import Purpose, Truth
 from qc.record.database import Database
@@ -79,3 +79,20 @@ def test_suggestions_go_into_the_queue_for_training_only(tmp_path: Path) -> None
             purposes = {row[0] for row in connection.execute("SELECT DISTINCT purpose FROM tickets")}
         assert purposes == {"estimate"}
         assert SqliteTruthStore(database) is not None
+
+
+def test_parts_of_a_new_variant_get_its_name_by_their_barcode(tmp_path: Path) -> None:
+    config, records = record_parts(tmp_path / "line", [60, 200] * 6)
+    for number, record in enumerate(records):
+        say(config, record, Truth.DEFECT if number % 2 else Truth.GOOD)
+    start = records[0].part_id
+    export(config, tmp_path / "set", Choice(names=names_of([f"{start}=new-cell"])))
+    named = {row["group"]: row["variant"] for row in rows(tmp_path / "set")}
+    assert named[start] == "new-cell"
+    assert set(named.values()) == {"new-cell", "cell"}
+
+
+@pytest.mark.parametrize("pair", ["poly", "=solar-poly", "poly-="])
+def test_a_name_without_start_or_variant_is_refused(pair: str) -> None:
+    with pytest.raises(ConfigError, match="START=VARIANT"):
+        names_of([pair])
