@@ -3,7 +3,8 @@
     quantity              at the threshold     10 times beyond      1,000 times beyond
     detection rate        raise sampling       review all           halt
     false-positive rate   advise               raise sampling       review all
-    reject rate           raise sampling       raise sampling       review all
+    reject rate, rising   raise sampling       raise sampling       review all
+    reject rate, falling  raise sampling       raise sampling       raise sampling
     score, image quality  advise               raise sampling       raise sampling
     embedding             advise               raise sampling       raise sampling
     prevalence            advise               advise               raise sampling
@@ -21,6 +22,7 @@ _GRADES = {
     "detection_rate": (_S, _R, _H),
     "false_positive_rate": (_A, _S, _R),
     "reject_rate": (_S, _S, _R),
+    "reject_rate_fall": (_S, _S, _S),
     "score": (_A, _S, _S),
     "image_quality": (_A, _S, _S),
     "embedding": (_A, _S, _S),

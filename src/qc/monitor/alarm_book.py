@@ -1,7 +1,7 @@
 """The alarm book: one current alarm per quantity and slice, so that a burst of reports never floods anybody.
 
 A first report opens an alarm and is told at once. Repeated reports update it: an escalation of the suggested action is told at
-once (and reopens an acknowledged or snoozed alarm), other updates at most every ``update_every``. Acknowledged means somebody
+once (and reopens an acknowledged or snoozed alarm), another cause at once, other updates at most every ``update_every``. Acknowledged means somebody
 knows; the alarm stays until its cause is gone (``clear``). Snoozed alarms wake up by themselves.
 """
 
@@ -90,7 +90,8 @@ class StoredAlarmBook:
                 )
             silent = alarm.state is not AlarmState.OPEN
             due = now - self._told_at.get(alarm.alarm_id, known.since) >= self._update_every
-            if not escalated and not due:
+            renamed = cause is not known.cause
+            if not escalated and not renamed and not due:
                 self._current[quantity, slice_] = alarm  # kept in memory; written with the next update that is due
                 return alarm
             return self._put(alarm, tell=escalated or not silent)

@@ -5,8 +5,10 @@ Looked at in this order; the first that fits is named:
     camera fault      the camera could not deliver a share of the latest parts
     environment       picture quality moved (light, focus, noise, colour)
     new appearance    the accepted parts, or those rejected, look like none before to the model; picture quality did not move
-    process change    labels find more defects, or only the highest scores became more frequent, and labels do not say that DR fell
-    model decay       labels say so (DR, FPR), or the decisions moved, while pictures and parts did not move
+    (threshold)       decisions differ from those of the reference's threshold on the same scores: named model decay
+    process change    labels find more (or fewer) defects among the rejects and not more good parts, or only high scores became more (or
+                      less) frequent, and labels do not say that DR fell
+    model decay       labels say so (DR, FPR, false rejects), or the decisions moved, while pictures and parts did not move
     unknown           none of these, or the inputs are not watched yet
 
 The order is that of explanations: a darker picture also moves scores, embeddings and reject rate; a new variant does not
@@ -36,8 +38,16 @@ class Findings:
     score_moved: bool = False
     score_text: str = ""
     only_high_scores: bool = False
-    """The shares of high scores rose while the typical score stayed."""
+    """See ``score_move``."""
+    high_scores_text: str = ""
+    threshold_text: str = ""
+    """Not empty: another threshold than the reference's explains the decisions, see ``InputWatch.threshold_effect``."""
     reject_rate_moved: bool = False
+    rejects_rose: bool = True
+    defects_moved: bool = False
+    """Labels: more (or fewer) of the parts are rejected defects, and false rejects did not move that way, see ``label_shift``."""
+    false_rejects_rose: bool = False
+    labels_text: str = ""
     prevalence_moved: bool = False
     detection_fell: bool = False
     false_positives_rose: bool = False
@@ -58,14 +68,16 @@ def diagnose(found: Findings) -> Diagnosis:
 
 def _cause(found: Findings) -> Cause:
     labels_say_so = found.detection_fell or found.false_positives_rose
-    more_defects = found.prevalence_moved or (found.only_high_scores and not found.false_positives_rose)
+    model_by_labels = found.false_positives_rose or found.false_rejects_rose
+    process = found.prevalence_moved or found.defects_moved or (found.only_high_scores and not model_by_labels)
     rules = (
         (found.faulty_share >= FAULTY_SHARE, Cause.CAMERA_FAULT),
         (not found.watched and not labels_say_so, Cause.UNKNOWN),
         (found.quality_moved, Cause.ENVIRONMENT),
+        (bool(found.threshold_text), Cause.MODEL_DECAY),
         (found.embedding_moved or found.rejects_unlike, Cause.NEW_APPEARANCE),
-        (more_defects and not found.detection_fell, Cause.PROCESS_CHANGE),
-        (found.watched and labels_say_so, Cause.MODEL_DECAY),
+        (process and not found.detection_fell, Cause.PROCESS_CHANGE),
+        (found.watched and (labels_say_so or model_by_labels), Cause.MODEL_DECAY),
         (found.reject_rate_moved or (found.score_moved and not found.only_high_scores), Cause.MODEL_DECAY),
     )
     return next((cause for applies, cause in rules if applies), Cause.UNKNOWN)
@@ -102,14 +114,18 @@ def _labels(found: Findings) -> list[tuple[Cause, str]]:
     process = (
         "labels find more defective parts than the bound" if found.prevalence_moved else "labels do not find more defective parts"
     )
-    if found.only_high_scores:
-        process += "; high scores became more frequent while the typical score stayed"
+    if found.defects_moved:
+        process = f"labels: {found.labels_text}"
+    if found.high_scores_text:
+        process += f"; {found.high_scores_text}"
     said = [
         text
         for moved, text in (
+            (bool(found.threshold_text), found.threshold_text),
             (found.detection_fell, "labels say that defects are missed"),
             (found.false_positives_rose, "labels say that good parts are rejected"),
-            (found.reject_rate_moved, "the reject rate rose"),
+            (found.false_rejects_rose and not found.defects_moved, f"labels: {found.labels_text}"),
+            (found.reject_rate_moved, f"the reject rate {'rose' if found.rejects_rose else 'fell'}"),
             (found.score_moved, found.score_text or "the scores moved"),
         )
         if moved

@@ -1,22 +1,27 @@
 """From detectors to words: what moved in a variant, and which parts show it best."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qc.domain.alarm import Cause
 from qc.monitor.cause import Findings
 from qc.monitor.input_watch import EMBEDDING, QUALITY, REJECT_RATE, SCORE, InputWatch
 from qc.monitor.label_watch import DETECTION, FALSE_POSITIVE, PREVALENCE, LabelWatch
 from qc.monitor.novelty import UNLIKE_SHARE
 from qc.monitor.reference import QUALITY_FEATURES, SCORE_FEATURES
+from qc.monitor.score_move import ScoreMove
 
 Floats: TypeAlias = NDArray[np.float64]
 
 SUSPICIOUS = math.log(20.0)
 """Label evidence that counts when a cause is sought, beyond log of the windows seen; far below an alarm."""
+
+REJECT_RATE_FALL = "reject_rate_fall"
+"""Not a quantity of its own: the words and the grades of a reject rate that fell."""
 
 _WORDS = {
     DETECTION: "the detection rate is below its floor",
@@ -26,6 +31,7 @@ _WORDS = {
     QUALITY: "the picture quality has moved",
     EMBEDDING: "the parts look different",
     REJECT_RATE: "the reject rate has risen",
+    REJECT_RATE_FALL: "the reject rate has fallen",
 }
 
 
@@ -37,8 +43,9 @@ def findings_of(
     latest = [lot for watch in learned if (lot := watch.latest()) is not None]
     score_z, quality_z = _farthest([lot.score_z for lot in latest]), _farthest([lot.quality_z for lot in latest])
     score_moved, quality_moved = (any(watch.moved(what) for watch in learned) for what in (SCORE, QUALITY))
-    trend = _farthest([watch.score_trend for watch in learned])
-    tail = float(max(trend[3], trend[4]))
+    move = max((watch.score_move() for watch in learned), key=lambda move: abs(move.tail), default=ScoreMove())
+    effect = next((found for watch in learned if (found := watch.threshold_effect()) is not None), None)
+    shift = labels.shift()
     unlike, rejects = max((watch.unlike_rejects for watch in learned), key=lambda of: of[0] / max(of[1], 1), default=(0, 0))
     suspicion = SUSPICIOUS + math.log(max(labels.windows, 1))
     return Findings(
@@ -49,10 +56,16 @@ def findings_of(
         embedding_moved=any(watch.moved(EMBEDDING) for watch in learned),
         score_moved=score_moved,
         score_text=_feature_text(SCORE_FEATURES, score_z) if score_moved else "",
-        only_high_scores=score_moved and tail >= 2 and abs(float(trend[2])) < tail / 2,
+        only_high_scores=move.only_high,
+        high_scores_text=move.text,
+        threshold_text=_threshold_text(effect) if effect else "",
         rejects_unlike=unlike > UNLIKE_SHARE * rejects,
         rejects_text=f"{unlike} of the latest {rejects} rejected parts look like none before" if unlike else "",
         reject_rate_moved=any(watch.moved(REJECT_RATE) for watch in learned),
+        rejects_rose=any(watch.moved(REJECT_RATE) and watch.rejects_rose for watch in learned),
+        defects_moved=shift.more_defects or shift.fewer_defects,
+        false_rejects_rose=shift.more_false_rejects,
+        labels_text=shift.text,
         prevalence_moved=labels.log_value(PREVALENCE) >= suspicion,
         detection_fell=labels.log_value(DETECTION) >= label_threshold,
         false_positives_rose=labels.log_value(FALSE_POSITIVE) >= label_threshold,
@@ -60,7 +73,7 @@ def findings_of(
 
 
 def message(quantity: str, name: str, log_value: float, log_threshold: float) -> str:
-    """One sentence for people."""
+    """One sentence for people. quantity: also ``REJECT_RATE_FALL``."""
     evidence, bar = log_value / math.log(10), log_threshold / math.log(10)
     return f"{name}: {_WORDS[quantity]} (evidence 10^{evidence:.1f}, alarm from 10^{bar:.1f})"
 
@@ -71,6 +84,9 @@ def telling_parts(quantity: str, watch: InputWatch) -> list[str]:
     if lot is None:
         return []
     data = lot.data
+    if quantity == REJECT_RATE and not watch.rejects_rose:  # the nearest to being rejected, which perhaps should have been
+        accepted = np.flatnonzero(~data.rejected)
+        return [data.event_ids[int(i)] for i in accepted[np.argsort(-data.scores[accepted], kind="stable")]]
     if quantity == REJECT_RATE:
         rejects = np.flatnonzero(data.rejected)
         return [data.event_ids[int(i)] for i in rejects[np.argsort(-data.scores[rejects], kind="stable")]]
@@ -81,6 +97,20 @@ def telling_parts(quantity: str, watch: InputWatch) -> list[str]:
         return []
     far = int(np.abs(z).argmax())
     return [data.event_ids[int(i)] for i in np.argsort(-np.sign(z[far]) * values[:, far], kind="stable")]
+
+
+def parts_for(cause: Cause, watches: Iterable[InputWatch]) -> list[str]:
+    """Event ids that show a cause best, for an alarm that was raised without knowing it."""
+    quantity = {Cause.ENVIRONMENT: QUALITY, Cause.NEW_APPEARANCE: EMBEDDING}.get(cause, REJECT_RATE)
+    return [part for watch in watches for part in telling_parts(quantity, watch)]
+
+
+def _threshold_text(effect: tuple[float, float, int]) -> str:
+    then, now, n = effect
+    return (
+        f"the threshold was changed: {100 * now:.1f} % of the latest {n} parts are rejected, "
+        f"{100 * then:.1f} % would be with the reference's"
+    )
 
 
 def _farthest(candidates: list[Floats]) -> Floats:

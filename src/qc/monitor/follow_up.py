@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from qc.domain.alarm import AlarmState
+from qc.domain.alarm import AlarmState, Cause
 from qc.domain.ports import AlarmBook
 from qc.domain.record import Json
 from qc.monitor.actions import suggested_action
@@ -29,21 +29,54 @@ class FollowUp:
     def is_raised(self, key: Key) -> bool:
         return key in self._raised and key not in self._quiet
 
-    def report(self, key: Key, values: tuple[float, float], diagnosis: Diagnosis, message: str, parts: list[str]) -> None:
-        """values: log e-value and its log threshold, which it has reached."""
+    def report(
+        self, key: Key, values: tuple[float, float], diagnosis: Diagnosis, message: str, parts: list[str], *, graded: str = ""
+    ) -> None:
+        """values: log e-value and its log threshold, which it has reached. graded: row of ``actions``, the quantity when empty."""
         if self._quiet.pop(key, None) is not None:
             self._alarms.clear(*key)  # acknowledged, restarted, and here it is again: a new alarm
         self._raised.add(key)
         self._alarms.report(
             *key,
             cause=diagnosis.cause,
-            action=suggested_action(key[0], *values),
+            action=suggested_action(graded or key[0], *values),
             message=message,
             evidence=as_number(values[0]),
             threshold=as_number(values[1]),
             parts=parts[:PARTS_NAMED],
             evidence_by_cause=diagnosis.evidence,
         )
+
+    def refresh(
+        self, variant: str, diagnose: Callable[[], Diagnosis], parts_of: Callable[[Cause], list[str]], *, name_only: bool
+    ) -> None:
+        """Tell of another cause than when an alarm of this variant was raised, whoever raised it: an update of the same alarm.
+
+        An alarm comes when its evidence is complete, often before there is any evidence about its cause. name_only: only give a cause
+        to alarms that have none; what was named is not changed again by a handful of parts."""
+        concerned = [
+            alarm
+            for alarm in self._alarms.open_alarms()
+            if alarm.slice.split("/")[0] == variant
+            and alarm.evidence_by_cause
+            and not (name_only and alarm.cause is not Cause.UNKNOWN)
+        ]
+        if not concerned:
+            return
+        found = diagnose()
+        for alarm in concerned:
+            if found.cause is not alarm.cause and found.cause is not Cause.UNKNOWN:
+                self._alarms.report(
+                    alarm.quantity,
+                    alarm.slice,
+                    cause=found.cause,
+                    action=alarm.action,
+                    message=alarm.message,
+                    evidence=alarm.evidence,
+                    threshold=alarm.threshold,
+                    parts=parts_of(found.cause)[:PARTS_NAMED],
+                    evidence_by_cause=found.evidence,
+                )
 
     def restart_if_acknowledged(self, key: Key, restart: Callable[[], None]) -> None:
         """Look into the book (only while an alarm is up): somebody who knows of it starts its evidence anew."""

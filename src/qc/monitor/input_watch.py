@@ -17,10 +17,11 @@ from qc.domain.record import InspectionRecord, Json
 from qc.label.strata import judged_rejected
 from qc.monitor.embeddings import MEMORIES, direction_log_factors
 from qc.monitor.evidence import log_mean, log_threshold
-from qc.monitor.lots import DELTAS, score_features, two_sided_log_factors
+from qc.monitor.lots import DELTAS, log_odds, score_features, two_sided_log_factors
 from qc.monitor.novelty import FEWEST, LATEST
 from qc.monitor.reference import QUALITY_FEATURES, SCORE_FEATURES, LotData, Reference, sketches_of
-from qc.monitor.reject_rate import RejectRateDetector
+from qc.monitor.reject_rate import TwoSidedRejectRate, null_rates
+from qc.monitor.score_move import ScoreMove, ScoreTrail
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -28,6 +29,8 @@ SCORE, QUALITY, EMBEDDING, REJECT_RATE = "score", "image_quality", "embedding", 
 STRIKING_Z = 4.0
 """A feature of the parts since the last lot this far off counts as moved when a cause is sought before the lot is full."""
 FEWEST_PARTS = 30
+SHARES = slice(2, 5)
+"""The shares above quantiles among the score features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,14 @@ class InputWatch:
         self.last: TestedLot | None = None
         self._parts: list[InspectionRecord] = []
         self._learned: list[Json] = []
-        self._rejects: RejectRateDetector | None = None
+        self._rejects: TwoSidedRejectRate | None = None
         self._rejects_after = 0
         self._log_s: dict[str, Floats] = {}
         self._past = np.zeros((len(MEMORIES), 0))
         self._lots_tested = 0
-        self._trend = np.zeros(len(SCORE_FEATURES))
+        self._trail = ScoreTrail()
+        self._decided: deque[tuple[float, bool]] = deque(maxlen=settings.lot_parts)
+        """Score and decision of the latest parts."""
         self._rejected: deque[NDArray[np.float32]] = deque(maxlen=LATEST)
         self._state = self._between_lots()
 
@@ -82,6 +87,7 @@ class InputWatch:
             self._rejects.update(bool(judged_rejected(record)))
             self._rejects_after = record.seq
         self._parts.append(record)
+        self._decided.append((record.score or 0.0, bool(judged_rejected(record))))
         threshold = self.reference.accept_below if self.reference else record.review_at
         if record.embedding is not None and record.score is not None and record.score >= threshold:
             self._rejected.append(record.embedding)
@@ -91,9 +97,19 @@ class InputWatch:
         return True
 
     @property
-    def rejects_too_many(self) -> bool:
+    def reject_rate_left(self) -> bool:
         """The reject rate's evidence is at its threshold; asked after every part."""
         return self._rejects is not None and self._rejects.alarming
+
+    @property
+    def rejects_rose(self) -> bool:
+        """The direction in which the reject rate moved, if it did."""
+        return self._rejects is not None and self._rejects.rose
+
+    @property
+    def worth_another_look(self) -> bool:
+        """Every 30 parts of a lot: enough new ones for the cause of an open alarm to be asked again."""
+        return bool(self._parts) and len(self._parts) % FEWEST_PARTS == 0
 
     @property
     def unfinished(self) -> bool:
@@ -117,24 +133,44 @@ class InputWatch:
             return self.log_value(quantity) >= self.log_threshold(quantity)
         if self.log_value(quantity) > np.log(20.0 * max(self._lots_tested, 1)):
             return True
-        latest = self.latest()
-        return latest is not None and quantity != EMBEDDING and bool(np.abs(self.z(quantity, latest)).max() >= STRIKING_Z)
+        return quantity != EMBEDDING and any(
+            bool(np.abs(self.z(quantity, lot)).max() >= STRIKING_Z) for lot in (self.latest(), self.latest(newest=True)) if lot
+        )
 
-    def latest(self, fewest: int = FEWEST_PARTS) -> TestedLot | None:
-        """The parts since the last lot when there are ``fewest``, z shrunk for their number; otherwise the last lot."""
+    def latest(self, fewest: int = FEWEST_PARTS, *, newest: bool = False) -> TestedLot | None:
+        """The parts since the last lot when there are ``fewest``, z shrunk for their number; otherwise the last lot.
+
+        newest: only the last ``fewest`` of them, which a change in the middle of the lot has not diluted."""
         if self.reference is None or len(self._parts) < fewest:
             return self.last
-        data = LotData.of(self._parts, self.reference.accept_below)
-        full = self.settings.lot_parts * self.reference.merge
-        return self._compare(data, self.reference, share=len(self._parts) / full)
+        parts = self._parts[-fewest:] if newest else self._parts
+        data = LotData.of(parts, self.reference.accept_below)
+        return self._compare(data, self.reference, share=len(parts) / (self.settings.lot_parts * self.reference.merge))
 
-    @property
-    def score_trend(self) -> Floats:
-        """(5,) z of the score features, averaged over the last two or three lots: one lot alone says little about the median."""
-        lot = self.latest()
-        if lot is None or lot is self.last:
-            return self._trend
-        return (self._trend + lot.score_z) / 2
+    def score_move(self) -> ScoreMove:
+        """How the scores changed since the likeliest change point."""
+        reference = self.reference
+        if reference is None:
+            return ScoreMove()
+        unfinished, share = None, 0.0
+        if len(self._parts) >= FEWEST_PARTS:
+            scores = log_odds(np.array([record.score for record in self._parts], float))
+            unfinished = score_features(scores, reference.quantiles)[SHARES] - reference.score.mean[SHARES]
+            share = len(self._parts) / (self.settings.lot_parts * reference.merge)
+        return self._trail.move(reference.score.sigma[SHARES], unfinished, share)
+
+    def threshold_effect(self) -> tuple[float, float, int] | None:
+        """Of the latest parts: share that the reference's threshold would have rejected, share that was; and how many they are.
+
+        None unless the threshold itself, not the scores, explains the difference between the two."""
+        if self.reference is None or not self._decided:
+            return None
+        n, p0 = len(self._decided), self.reference.reject_rate
+        then = sum(score >= self.reference.accept_below for score, _ in self._decided) / n
+        now = sum(rejected for _, rejected in self._decided) / n
+        as_before = abs(then - p0) <= 3 * np.sqrt(p0 * (1 - p0) / n) + self.settings.reject_tolerance
+        changed = any((score >= self.reference.accept_below) is not rejected for score, rejected in self._decided)
+        return (then, now, n) if changed and as_before and abs(now - then) > abs(then - p0) else None
 
     @property
     def unlike_rejects(self) -> tuple[int, int]:
@@ -163,7 +199,8 @@ class InputWatch:
         self.resume_after = self._parts[-1].seq if self._parts else self.resume_after
         self.reference, self.last, self._rejects = None, None, None
         self._parts, self._learned, self._log_s, self._lots_tested = [], [], {}, 0
-        self._trend = np.zeros_like(self._trend)
+        self._trail.clear()
+        self._decided.clear()
         self._rejected.clear()
         self._state = self._between_lots()
 
@@ -184,8 +221,8 @@ class InputWatch:
     def _begin(self, reference: Reference) -> None:
         """Start the detectors on a fitted reference."""
         self.reference, self._learned = reference, []
-        null_rate = min(reference.reject_rate + self.settings.reject_tolerance, 0.95)
-        self._rejects = RejectRateDetector(null_rate, self.log_threshold(REJECT_RATE))
+        bounds = null_rates(reference.reject_rate, self.settings.reject_tolerance)
+        self._rejects = TwoSidedRejectRate(*bounds, self.log_threshold(REJECT_RATE))
         self._log_s = {SCORE: np.full((len(SCORE_FEATURES), 2, len(DELTAS)), -np.inf)}
         if reference.quality is not None:
             self._log_s[QUALITY] = np.full((len(QUALITY_FEATURES), 2, len(DELTAS)), -np.inf)
@@ -196,7 +233,8 @@ class InputWatch:
     def _test(self, data: LotData, reference: Reference) -> None:
         self._lots_tested += 1
         lot = self.last = self._compare(data, reference)
-        self._trend = (self._trend + lot.score_z) / 2
+        shares = score_features(data.scores, reference.quantiles)[SHARES]
+        self._trail.add(shares - reference.score.mean[SHARES])
         self._step(SCORE, two_sided_log_factors(lot.score_z, reference.score.tolerance))
         if reference.quality is not None and len(data.quality):
             self._step(QUALITY, two_sided_log_factors(lot.quality_z, reference.quality.tolerance))
@@ -233,7 +271,7 @@ class InputWatch:
             "lots_tested": self._lots_tested,
             "log_s": {name: [None if v == -np.inf else float(v) for v in s.ravel()] for name, s in self._log_s.items()},
             "past": past,
-            "trend": [float(v) for v in self._trend],
+            "trail": self._trail.state(),
             "rejects": self._rejects.state() if self._rejects else None,
             "rejects_after": self._rejects_after,
         }
@@ -251,7 +289,7 @@ class InputWatch:
                 flat = [-np.inf if v is None else float(str(v)) for v in values]
                 self._log_s[name] = np.array(flat).reshape(self._log_s[name].shape)
             self._past = np.array(state["past"], float).reshape(self._past.shape)
-        self._trend = np.array(state["trend"], float)
+        self._trail.restore(state["trail"])
         if isinstance(rejects, dict):
-            self._rejects = RejectRateDetector.restored(rejects, self.log_threshold(REJECT_RATE))
+            self._rejects = TwoSidedRejectRate.restored(rejects, self.log_threshold(REJECT_RATE))
         self._state = self._between_lots()

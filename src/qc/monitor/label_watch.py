@@ -18,6 +18,7 @@ from qc.evaluate.adjudicate import DEFECT, GOOD, UNSURE, settle
 from qc.monitor.challenge_bets import DISTANCES, challenge_log_factors
 from qc.monitor.evidence import WindowedEvidence
 from qc.monitor.label_bets import FRACTIONS, detection_log_factors, false_positive_log_factors, prevalence_log_factors
+from qc.monitor.label_shift import LabelShift, label_shift
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -138,6 +139,10 @@ class LabelWatch:
             if quantity == DETECTION:
                 found += sorted(event for event, missed in window.passes.items() if missed)
         return found
+
+    def shift(self) -> LabelShift:
+        """What became more frequent among the rejects, over the windows that are kept."""
+        return label_shift([self._settled(window)[1:] for window in self._windows.values()])
 
     def _refresh(self) -> None:
         for name in self._stale & self._windows.keys():

@@ -30,7 +30,7 @@ from qc.label.plan import SamplingPlan
 from qc.label.strata import is_accepted_stratum
 from qc.monitor.cause import Diagnosis, Findings, diagnose
 from qc.monitor.evidence import log_threshold
-from qc.monitor.findings import findings_of, message, telling_parts
+from qc.monitor.findings import REJECT_RATE_FALL, findings_of, message, parts_for, telling_parts
 from qc.monitor.follow_up import FollowUp
 from qc.monitor.input_watch import EMBEDDING, QUALITY, REJECT_RATE, SCORE, InputSettings, InputWatch
 from qc.monitor.label_watch import DETECTION, FALSE_POSITIVE, PREVALENCE, LabelWatch, RateBounds
@@ -133,9 +133,11 @@ class Monitor:
             if full_lot:
                 for quantity in INPUTS:
                     self._judge_input(quantity, key, watch)
-            elif watch.rejects_too_many and not again and not self._follow_up.is_raised((REJECT_RATE, _name(key))):
+            elif watch.reject_rate_left and not again and not self._follow_up.is_raised((REJECT_RATE, _name(key))):
                 # Within the lot it is told once; updates follow with the lots.
                 self._judge_input(REJECT_RATE, key, watch)
+            if not again and (full_lot or watch.worth_another_look):
+                self._refresh_causes(key[0], name_only=not full_lot)
 
     def on_answer(self, variant: str, answer: Answer) -> None:
         """One stored label, corrections included, in the order in which they were stored. Feeding it again changes nothing."""
@@ -293,7 +295,8 @@ class Monitor:
         self._follow_up.restart_if_acknowledged((quantity, name), partial(watch.restart, quantity))
         value, bar = watch.log_value(quantity), watch.log_threshold(quantity)
         if value >= bar:
-            self._report(quantity, name, key[0], (value, bar), telling_parts(quantity, watch))
+            said = REJECT_RATE_FALL if quantity == REJECT_RATE and not watch.rejects_rose else ""
+            self._report(quantity, name, key[0], (value, bar), telling_parts(quantity, watch), said=said)
         else:
             self._follow_up.quiet((quantity, name))
 
@@ -302,9 +305,19 @@ class Monitor:
         with self._lock:
             return diagnose(self._findings(variant))
 
-    def _report(self, quantity: str, name: str, variant: str, values: tuple[float, float], parts: list[str]) -> None:
+    def _report(
+        self, quantity: str, name: str, variant: str, values: tuple[float, float], parts: list[str], *, said: str = ""
+    ) -> None:
+        """said: whose words and grades are used, the quantity's own when empty."""
         diagnosis = diagnose(self._findings(variant))
-        self._follow_up.report((quantity, name), values, diagnosis, message(quantity, name, *values), parts)
+        said = said or quantity
+        self._follow_up.report((quantity, name), values, diagnosis, message(said, name, *values), parts, graded=said)
+
+    def _refresh_causes(self, variant: str, *, name_only: bool) -> None:
+        watches = [watch for (of, _), watch in self._inputs.items() if of == variant]
+        self._follow_up.refresh(
+            variant, lambda: diagnose(self._findings(variant)), lambda cause: parts_for(cause, watches), name_only=name_only
+        )
 
     def _findings(self, variant: str) -> Findings:
         watches = {camera: watch for (of, camera), watch in self._inputs.items() if of == variant}
