@@ -95,8 +95,8 @@ class Control:
         """Changeover: everything is loaded and verified first, then one assignment between two parts."""
         former = self._line.setup
         setup = self._shelf.setup(str(command.body["variant"]))
+        self._ports.remember(setup.recipe.variant)  # first: a kill or a full disk here must not send a restart back to the former one
         self._line.setup = setup
-        self._ports.remember(setup.recipe.variant)
         detail: dict[str, Json] = {
             "variant": setup.recipe.variant,
             "recipe_version": setup.recipe.version,

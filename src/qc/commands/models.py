@@ -11,7 +11,7 @@ from rich.table import Table
 from qc.domain.errors import ConfigError, QcError
 from qc.domain.recipe import Recipe
 from qc.domain.record import Json
-from qc.line.rollout import promoted
+from qc.line.release_steps import promoted
 from qc.release.archive import export_bundle
 from qc.release.index import RecipeState, Slot
 from qc.release.page import as_text

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qc.commands.edge_state import EdgeState
+from qc.commands.release_words import release_lines
 from qc.commands.target import target
 from qc.publish.client import EdgeWatcher
 
@@ -32,7 +33,9 @@ def status(config: Path, edge: str, *, as_json: bool) -> int:
         table = Table(title=f"{name}: {condition}", show_header=False)
         for topic, body in sorted(state.states.items()):
             for key, value in body.items():
-                if key not in ("schema", "ts"):
+                if key not in ("schema", "ts", "releases"):
                     table.add_row(topic, key, str(value))
+        for words, _ in release_lines(state.states.get("release", {})):
+            table.add_row("release", "", words)
         Console().print(table)
     return 0 if condition == "online" else 1

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from qc.commands.edge_state import EdgeState
 from qc.commands.layout import MAX_WIDTH, facts, one_line, panel
+from qc.commands.release_words import release_lines
 from qc.commands.run import stop_on_signals
 from qc.commands.target import target
 from qc.commands.verdict_style import SIGNS, level_words, verdict_counts
@@ -54,7 +55,8 @@ def edge_panel(name: str, state: EdgeState, *, compact: bool, width: int = MAX_W
     )
     verdicts = [] if compact else [_verdict(body) for body in state.verdicts]
     title = Text.assemble(f"{name} ", (condition, _COLOURS[condition]))
-    return panel(title, table, *_alarms(state), *verdicts, width=width)
+    releases = [Text(words, colour) for words, colour in release_lines(state.states.get("release", {}))]
+    return panel(title, table, *releases, *_alarms(state), *verdicts, width=width)
 
 
 def _alarms(state: EdgeState) -> list[Text]:

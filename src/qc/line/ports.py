@@ -1,15 +1,21 @@
 """What the line is joined to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from qc.decide.halt import HaltState
 from qc.domain.frame import Shot
-from qc.domain.ports import Camera, Clock, ImageArchive, Observer, Publisher, RecordStore, ResultSignal
-from qc.domain.record import InspectionRecord
-from qc.domain.truth import SampleTicket
+from qc.domain.ports import AlarmBook, Camera, Clock, ImageArchive, Observer, Publisher, RecordStore, ResultSignal
+from qc.domain.recipe import Recipe
+from qc.domain.record import InspectionRecord, Json
+from qc.domain.truth import Answer, SampleTicket
+from qc.monitor.label_watch import RateBounds
 from qc.publish.topics import EdgeName
+from qc.release.canary import LowestQ
+from qc.release.registry import Registry
+from qc.release.shadow import ShadowLink
+from qc.release.transitions import By
 
 
 def no_ticket(_record: InspectionRecord) -> SampleTicket | None:
@@ -46,6 +52,25 @@ class LinePorts:
     challenge_of: Callable[[Shot], str | None] = no_challenge
     level_raised: Callable[[HaltState, InspectionRecord], None] = no_listener
     observers: Sequence[Observer] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutPorts:
+    """What a rollout talks to. bounds, lowest_q: see CanaryLabels.
+
+    use: makes a recipe known to the sampler (and, where it is active, to the planner). tell: an event of the line (what, who did it,
+    message, facts). answers: the labels so far of parts that canaries decided since a time, so that a restart forgets none.
+    """
+
+    registry: Registry
+    alarms: AlarmBook
+    clock: Clock
+    shadow_link: ShadowLink
+    bounds: RateBounds
+    lowest_q: LowestQ
+    use: Callable[[Recipe, bool], None]
+    tell: Callable[[str, By, str, Mapping[str, Json]], None]
+    answers: Callable[[datetime], Iterable[tuple[InspectionRecord, Answer]]]
 
 
 class NoSignal:

@@ -10,7 +10,7 @@ from qc.domain.errors import CommandError
 from qc.domain.ports import Command
 from qc.domain.record import Json
 from qc.domain.truth import Truth
-from qc.publish.payloads import Payload, Share, to_json
+from qc.publish.payloads import Payload, to_json
 
 Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -109,8 +109,8 @@ class ModelCommand(CommandPayload):
     action: Literal["shadow", "canary", "promote", "rollback"]
     model: Name | None = None
     variant: Name | None = None
-    share: Share | None = None
-    minutes: float | None = Field(default=None, gt=0)
+    share: float | None = Field(default=None, gt=0, le=1)
+    minutes: float | None = Field(default=None, gt=0, le=7 * 24 * 60)
     operator: Text = ""
     reason: Text = ""
     override: bool = False

@@ -177,8 +177,8 @@ class ModelState(StatePayload):
     model: str
     model_sha256: Sha256
     provider: str = ""
-    candidate: str | None = None
-    phase: str = "active"
+    candidate: str | None = Field(default=None, description="in canary, else in the shadow")
+    phase: str = Field(default="active", description="active, shadow, canary: see state/release")
 
 
 class RecipeState(StatePayload):
@@ -226,6 +226,74 @@ class LineState(StatePayload):
     detail: str = ""
 
 
+class OpenPayload(Payload):
+    """Part of a state; further fields are allowed."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)
+
+
+class ShadowTrial(OpenPayload):
+    """A candidate that judges beside the active model and decides nothing. The first seven counts begin anew with the process; the
+    joint decisions are those of the whole comparison (REVIEW counts as a reject)."""
+
+    model: str
+    share: Share = Field(description="of the parts that it judges")
+    since: AwareDatetime
+    offered: int = Field(ge=0, description="parts that the active model judged meanwhile")
+    skipped: int = Field(ge=0, description="not drawn into the share")
+    shed: int = Field(ge=0, description="given up under load")
+    judged: int = Field(ge=0)
+    failed: int = Field(ge=0, description="the candidate or its bookkeeping failed on the part")
+    not_ticketed: int = Field(ge=0, description="drawn for a label, but the picture could not be kept")
+    both_accept: int = Field(ge=0)
+    both_reject: int = Field(ge=0)
+    only_active_rejects: int = Field(ge=0)
+    only_candidate_rejects: int = Field(ge=0)
+
+
+class CanaryState(OpenPayload):
+    """A candidate that decides a share of the parts. The counts begin anew with the process."""
+
+    model: str
+    share: Share = Field(description="of the parts that it decides")
+    since: AwareDatetime
+    until: AwareDatetime | None = Field(description="null: until promoted or rolled back")
+    parts: int = Field(ge=0, description="parts that it decided")
+    errors: int = Field(ge=0, description="parts that it could not judge (the active model has)")
+    labels: int = Field(ge=0, description="labels of its own parts, as evidence against it")
+    withdrawn: bool = Field(description="it decides no further part")
+    reason: str = Field(description="why it was withdrawn")
+
+
+class RollbackStep(OpenPayload):
+    at: AwareDatetime
+    action: Literal["rollback", "fallback"]
+    model: str = Field(description="the model that decides since")
+    former: str = Field(description="the model that lost the decision")
+    who: str = Field(description="qc: by itself")
+    via: str
+    reason: str
+
+
+class RecipeRelease(OpenPayload):
+    """One recipe: who decides, who is on trial, what went wrong last."""
+
+    variant: str
+    active: str
+    previous: str | None
+    shadow: ShadowTrial | None
+    canary: CanaryState | None
+    last_rollback: RollbackStep | None = Field(description="null when none, or when a promotion came after it")
+    trouble: str = Field(description="why the line cannot follow the registry's last step; empty when all is well")
+
+
+class ReleaseState(StatePayload):
+    """Which model decides which recipe's parts, candidates in shadow and canary with their results, the last rollback."""
+
+    schema_: Literal["qc.state.release/1"] = Field(alias="schema")
+    releases: list[RecipeRelease] = Field(description="one per recipe, the running one first")
+
+
 class AlarmsState(StatePayload):
     """The open alarms; empty means that all is well."""
 
@@ -248,6 +316,7 @@ STATE_PAYLOADS: Final[Mapping[str, type[StatePayload]]] = {
     "counters": CountersState,
     "kpi": KpiState,
     "line": LineState,
+    "release": ReleaseState,
     "alarms": AlarmsState,
 }
 

@@ -49,13 +49,13 @@ class CanaryGuard:
         self._rising = RejectRateDetector(min(self.baseline + TOLERANCE, 0.95), bar)
         self._falling = RejectRateDetector(1 - self.baseline / LARGEST_FALL, bar)
         self._times_ms: deque[float] = deque(maxlen=self._rules.window)
-        self._errors = 0
+        self.errors = 0
         self.parts = 0
 
     def failed(self) -> str:
         """The candidate could not judge a part (the active model has); returns a reason to end it, or an empty text."""
-        self._errors += 1
-        return f"{self._errors} parts could not be judged by the candidate" if self._errors >= self._rules.errors else ""
+        self.errors += 1
+        return f"{self.errors} parts could not be judged by the candidate" if self.errors >= self._rules.errors else ""
 
     def judged(self, record: InspectionRecord) -> str:
         """One part that the candidate decided; returns a reason to end it, or an empty text."""
@@ -88,6 +88,8 @@ class CanaryLabels:
     """Detection and false-positive rate of the parts that the candidate decided: the monitor's e-detectors on their labels alone."""
 
     def __init__(self, bounds: RateBounds, lowest_q: LowestQ) -> None:
+        self.taken = 0
+        """Labels that count so far; a second look or a correction of a part counts again."""
         self._watch = LabelWatch(bounds)
         self._lowest_q = lowest_q
         self._lock = threading.Lock()
@@ -100,7 +102,7 @@ class CanaryLabels:
         with self._lock:
             rejected_q, accepted_q = self._lowest_q(record.variant, record.recipe_version, ticket.window)
             self._watch.start(ticket.window, q_rejected=rejected_q, q_accepted=accepted_q)
-            self._watch.label(
+            self.taken += self._watch.label(
                 ticket.window,
                 ticket.event_id,
                 q=ticket.inclusion_probability,

@@ -63,7 +63,8 @@ def rollback(index: Index, variant: str, by: By, at: datetime) -> Index:
     """A running canary ends; without one the previous model is active again."""
     state = state_of(index, variant)
     if state.canary is not None:
-        return _step(index, at, (variant, state.model_copy(update={"canary": None})), "rollback", by, slot=state.active)
+        ended = state.model_copy(update={"canary": None})
+        return _step(index, at, (variant, ended), "rollback", by, slot=state.active, former=state.canary.slot.model)
     if state.previous is None:
         raise ReleaseError(f"{variant}: there is no canary and no previous model to go back to")
     new = RecipeState(
@@ -102,16 +103,18 @@ def _step(
     slot: Slot,
     gate: str = "",
     override: bool = False,
+    former: str = "",
 ) -> Index:
+    """former: who loses the decision; default: the active model before the step."""
     variant, state = change
-    former = index.recipes.get(variant)
+    before = index.recipes.get(variant)
     entry = Transition(
         number=len(index.history) + 1,
         at=at,
         variant=variant,
         action=action,
         model=slot.model,
-        former=former.active.model if former else "",
+        former=former or (before.active.model if before else ""),
         who=by.who,
         via=by.via,
         why=by.why,

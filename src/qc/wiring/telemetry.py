@@ -11,6 +11,7 @@ from qc.domain.frame import CameraState, CameraStatus
 from qc.domain.ports import Publisher
 from qc.domain.record import Json
 from qc.line import Line
+from qc.line.release_state import phase_of
 
 log = structlog.get_logger(__name__)
 
@@ -29,13 +30,14 @@ class Telemetry:
         cameras: Callable[[], Sequence[CameraStatus]],
         alarms: Callable[[], Sequence[Alarm]],
         variants: Sequence[str],
+        releases: Callable[[], Sequence[Mapping[str, Json]]],
         images_dropped: Callable[[], int],
         upkeep: Sequence[Callable[[], object]],
         interval_s: float = _INTERVAL_S,
     ) -> None:
         self._line, self._publisher = line, publisher
         self._cameras, self._alarms, self._variants = cameras, alarms, list(variants)
-        self._images_dropped, self._upkeep = images_dropped, upkeep
+        self._releases, self._images_dropped, self._upkeep = releases, images_dropped, upkeep
         self._interval_s = interval_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="qc-telemetry", daemon=True)
@@ -48,7 +50,10 @@ class Telemetry:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(2.0)
-        self.publish()
+        try:
+            self.publish()
+        except QcError as error:  # closed a second time: the store is gone
+            log.warning("last_state_not_published", error=str(error))
 
     def publish(self) -> None:
         """Hand the current state to the publisher."""
@@ -76,6 +81,8 @@ class Telemetry:
         depth = self._publisher.status().depth
         cameras = list(self._cameras())
         alarms = list(self._alarms())
+        releases = self._releases()
+        phase, candidate = phase_of(releases, recipe.variant)
         state = "paused" if status.paused else "running" if status.running else "stopped"
         return {
             "line": {"state": state, "detail": status.level_reason, "level": status.level.value},
@@ -88,7 +95,8 @@ class Telemetry:
                 "deadline_ms": recipe.deadline_ms,
                 "variants": list[Json](self._variants),
             },
-            "model": {"model": card.model_id, "model_sha256": card.sha256},
+            "model": {"model": card.model_id, "model_sha256": card.sha256, "phase": phase, "candidate": candidate},
+            "release": {"releases": [dict(release) for release in releases]},
             "counters": {
                 "triggers": status.triggers,
                 "ok": status.ok,

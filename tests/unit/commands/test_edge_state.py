@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from tests.unit.publish.samples import AT, NAME, STATES, record
 
 from qc.commands.edge_state import EdgeState
+from qc.commands.release_words import release_lines
 from qc.commands.watch import edge_panel
 from qc.domain.record import Json
 from qc.publish.client import EdgeMessage
@@ -84,6 +85,17 @@ def test_the_view_of_an_edge_fits_the_terminal_and_cuts_no_fact_off(width: int) 
     assert "P-1" not in shown(edge, width, compact=True)
 
 
+def test_what_is_on_trial_is_said_in_words() -> None:
+    text = " ".join(word for words, _ in release_lines(STATES["release"]) for word in words.split())
+    for words in (
+        "mono: canary pv-3 decides 10% of the parts, until 2026-11-24T09:00:00+00:00: 12 parts, 1 errors, 4 labels; WITHDRAWN: 1 parts",
+        "mono: shadow pv-2 judges 100% of the parts: 80 agree, 3 differ (only it rejects 1, only pv-1 2), 7 shed, 0 failed",
+        "mono: rollback by itself at 2026-11-24T07:00:00+00:00 from pv-4 to pv-1: its reject rate jumped",
+    ):
+        assert words in text
+    assert "poly" not in text  # nothing but its active model
+
+
 JSON: st.SearchStrategy[Json] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -91,18 +103,25 @@ JSON: st.SearchStrategy[Json] = st.recursive(
 )
 BODIES = st.dictionaries(
     st.sampled_from(
-        ["state", "ts", "heartbeat_s", "alarms", "level", "detail", "verdict", "part_id", "variant", "triggers", "ok"]
+        ["state", "ts", "heartbeat_s", "alarms", "level", "detail", "verdict", "part_id", "variant", "triggers", "ok", "releases"]
     ),
     JSON,
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["status", "state/line", "state/alarms", "state/counters", "evt/inspection", "x"]), BODIES)
-    )
+LEAVES = ["status", "state/line", "state/alarms", "state/counters", "state/release", "evt/inspection", "x"]
+
+
+@example(
+    [
+        (
+            "state/release",
+            {"releases": [{"canary": {"share": "x", "until": 3}, "shadow": {}, "last_rollback": {}, "trouble": 1}, 7]},
+        )
+    ]
 )
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
+@given(st.lists(st.tuples(st.sampled_from(LEAVES), BODIES)))
 def test_nothing_that_anybody_publishes_breaks_the_view(messages: list[tuple[str, dict[str, Json]]]) -> None:
     edge = EdgeState()
     for leaf, body in messages:

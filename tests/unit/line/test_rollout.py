@@ -22,8 +22,7 @@ from qc.ingest.fake import ScriptedSource
 from qc.ingest.trigger import EachFrame
 from qc.inspection.session import seal_bundle
 from qc.inspection.tiny import tiny_card, tiny_model_bytes
-from qc.line.setup import Setup
-from qc.record.shadow_store import ShadowStore
+from qc.record.shadow_store import CELLS, ShadowStore
 from qc.release.shadow import run_name
 from qc.settings import load_line, load_recipes
 from qc.wiring import Edge, build_edge
@@ -67,6 +66,12 @@ class Rig:
     def step(self, **body: Json) -> dict[str, Json]:
         return dict(self.edge.control.handle(Command("model", {"operator": WHO, **body}, WHO, "mqtt")))
 
+    def canary(self) -> dict[str, Json]:
+        """What the state says of the running variant's canary."""
+        told = self.edge.rollout.status()[0]["canary"]
+        assert isinstance(told, dict)
+        return told
+
     def parts(self, count: int) -> list[InspectionRecord]:
         """The records of the next ``count`` parts."""
         self.gate.let(count)
@@ -78,8 +83,8 @@ class Rig:
 
 
 @contextmanager
-def rig(folder: Path, levels: list[int] | None = None) -> Iterator[Rig]:
-    config = write_settings(folder, 1, mqtt="enabled = false")
+def rig(folder: Path, levels: list[int] | None = None, *, sampling: bool = False) -> Iterator[Rig]:
+    config = write_settings(folder, 1, mqtt="enabled = false", sampling=sampling)
     for model_id in ("good", "blind", "nervous"):
         if not (folder / "models" / model_id).exists():
             bundle(folder, model_id, *{"blind": (1.0, 1.0), "nervous": (0.0, 0.0)}.get(model_id, (0.6, 0.8)))
@@ -143,9 +148,8 @@ def test_a_canary_decides_its_share_and_is_marked(tmp_path: Path) -> None:
         canary = [record for record in records if record.role == "canary"]
         assert 60 <= len(canary) <= 120
         assert {record.model_id for record in canary} == {"good"}
-        status = line.edge.rollout.status()
-        assert (status["phase"], status["candidate"], status["share"]) == ("canary", "good", 0.3)
-        assert status["results"] == {"parts": len(canary), "withdrawn": False}
+        told = line.canary()
+        assert (told["model"], told["share"], told["parts"], told["withdrawn"]) == ("good", 0.3, len(canary), False)
         assert {record.model_id for record in records if record.role == "active"} == {"tiny"}
         line.step(action="promote", override=True, reason="it did well")  # the candidate of the canary
         assert {(record.model_id, record.role) for record in line.parts(20)} == {("good", "active")}
@@ -200,8 +204,8 @@ def test_a_model_that_fails_on_trial_costs_no_part(tmp_path: Path) -> None:
 
     with rig(tmp_path) as line:
         line.step(action="canary", model="good", share=1.0)
-        trial, setup = line.edge.rollout._canaries["cell"]
-        line.edge.rollout._canaries["cell"] = (trial, Setup(setup.recipe, Broken(setup.inspector), "canary", trial=trial))
+        trial = line.edge.rollout._canaries["cell"]
+        trial.setup = replace(trial.setup, inspector=Broken(trial.setup.inspector))
         records = line.parts(5)
         assert {(record.role, record.verdict.decision) for record in records} == {("active", records[0].verdict.decision)}
         assert all(record.score is not None for record in records)
@@ -275,3 +279,107 @@ def test_a_line_that_requires_signatures_starts_with_nothing_else(tmp_path: Path
             edge = build_edge(settings, recipes)
             assert edge.line.setup.recipe.model_id == "tiny"
             edge.store.close()
+
+
+def say(line: Rig, records: list[InspectionRecord], truth: str, looks: int = 1) -> None:
+    """Labels through the line's one door for them, until something ends the canary."""
+    for record in records:
+        for look in range(looks):
+            ticket = next(t for t in line.edge.truth.tickets_of_part(record.part_id) if t.review_round == look + 1)
+            body = {"ticket_id": ticket.ticket_id, "truth": truth, "labeller": f"inspector-{look}"}
+            line.edge.control.handle(Command("label", body, WHO, "mqtt"))
+        if line.edge.rollout._canaries["cell"].withdrawn():
+            return
+
+
+def test_labels_that_say_it_misses_defects_take_the_decision_back_at_the_next_part(tmp_path: Path) -> None:
+    with rig(tmp_path, [230, 60] * 300, sampling=True) as line:
+        line.step(action="canary", model="blind", share=1.0)
+        missed = [record for record in line.parts(80) if record.score and record.score > 0.5]
+        assert {record.role for record in missed} == {"canary"}
+        say(line, missed, "defect", looks=2)  # a defect on an accepted part counts when a second look confirms it
+        assert {record.role for record in line.parts(1)} == {"active"}
+        assert until(lambda: line.edge.registry.index().history[-1].action == "rollback")
+        last = line.edge.registry.index().history[-1]
+        assert (last.who, last.model, last.former) == ("qc", "tiny", "blind")
+        assert last.why == "labels say that its detection rate is out of bounds"
+
+
+def test_evidence_from_labels_survives_a_restart(tmp_path: Path) -> None:
+    with rig(tmp_path, [230] * 300, sampling=True) as line:
+        line.step(action="canary", model="blind", share=1.0)
+        records = line.parts(40)
+        say(line, records[:2], "defect", looks=2)
+        taken = line.canary()["labels"]
+        assert taken == 4
+    with rig(tmp_path, [230] * 300, sampling=True) as line:
+        assert line.canary()["labels"] == taken
+        say(line, records[2:], "defect", looks=2)
+        assert line.edge.rollout._canaries["cell"].withdrawn()
+
+
+def test_a_withdrawn_canary_ends_in_the_registry_as_soon_as_that_can_be_written(tmp_path: Path) -> None:
+    with rig(tmp_path) as line:
+        line.step(action="canary", model="good", share=1.0)
+        lock = tmp_path / "models" / ".registry.lock"
+        lock.unlink()
+        lock.mkdir()  # the registry cannot be changed now
+        line.edge.alarms.report("embedding", "cell/cam1", cause=Cause.UNKNOWN, action=Action.ADVISE, message="odd")
+        assert {record.role for record in line.parts(3)} == {"active"}  # the line does not wait for it
+        assert until(lambda: any(alarm.quantity == "canary" for alarm in line.edge.alarms.open_alarms()))
+        assert line.canary()["withdrawn"]
+        assert line.edge.registry.index().history[-1].action == "canary"
+        lock.rmdir()
+        assert until(lambda: line.edge.registry.index().history[-1].action == "rollback")
+        assert line.edge.registry.index().history[-1].why == "alarm embedding: odd"
+        assert until(lambda: line.edge.rollout.status()[0]["canary"] is None)
+        rolled_back = line.edge.rollout.status()[0]["last_rollback"]
+        assert isinstance(rolled_back, dict)
+        assert (rolled_back["who"], rolled_back["former"], rolled_back["reason"]) == ("qc", "good", "alarm embedding: odd")
+
+
+def test_a_step_that_cannot_be_followed_is_told_and_tried_again(tmp_path: Path) -> None:
+    from qc.release.transitions import By
+    from qc.wiring.release import build_registry
+
+    with rig(tmp_path) as line:
+        rollout = line.edge.rollout
+        line.step(action="shadow", model="good")
+        other = build_registry(line.edge.settings.models)
+        other.promote("cell", other.slot("blind"), By("ann", "cli", "by hand"), override=True)
+        (tmp_path / "models" / "blind").rename(tmp_path / "models" / ".hidden")  # gone before the line has looked
+        assert until(lambda: "blind" in str(rollout.status()[0]["trouble"]))
+        assert {record.model_id for record in line.parts(3)} == {"tiny"}
+        assert "model" in {alarm.quantity for alarm in line.edge.alarms.open_alarms()}
+        (tmp_path / "models" / ".hidden").rename(tmp_path / "models" / "blind")
+        rollout._retry_at_s = 0.0
+        assert until(lambda: rollout.status()[0]["trouble"] == "")
+        assert {record.model_id for record in line.parts(3)} == {"blind"}
+        assert "model" not in {alarm.quantity for alarm in line.edge.alarms.open_alarms()}
+
+
+def test_the_state_tells_of_every_recipe_the_running_one_first(tmp_path: Path) -> None:
+    from qc.publish.payloads import state_payload
+
+    with rig(tmp_path, [60, 230] * 100) as line:
+        line.step(action="shadow", model="blind", share=0.5)
+        line.step(action="canary", model="good", variant="other")
+        line.parts(40)
+        shadow = line.edge.rollout.shadows()["cell"]
+        assert until(lambda: shadow.counts.judged + shadow.counts.shed + shadow.counts.skipped == shadow.counts.offered)
+
+        def compared() -> int:
+            counts = line.edge.rollout.status()[0]["shadow"]
+            assert isinstance(counts, dict)
+            assert counts["judged"] == shadow.counts.judged
+            return sum(int(str(counts[cell])) for cell in CELLS)
+
+        assert until(lambda: compared() == shadow.counts.judged)
+        told = line.edge.rollout.status()
+        assert [release["variant"] for release in told] == ["cell", "other"]
+        canary = told[1]["canary"]
+        assert isinstance(canary, dict)
+        assert canary["model"] == "good"
+        state_payload("release", {"releases": list(told)})  # obeys its schema
+        line.edge.control.handle(Command("recipe", {"variant": "other"}, WHO, "mqtt"))
+        assert [release["variant"] for release in line.edge.rollout.status()] == ["other", "cell"]

@@ -259,6 +259,7 @@ def test_telemetry_goes_on_when_one_of_its_works_fails(tmp_path: Path) -> None:
             cameras=list,
             alarms=list,
             variants=[],
+            releases=list,
             images_dropped=lambda: 0,
             upkeep=[fails, breaks, lambda: done.append("done")],
             interval_s=0.001,
