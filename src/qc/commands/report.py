@@ -77,6 +77,7 @@ def wishes_of(settings: GoalsSettings) -> Wishes:
 
 def period_reader(edge: EdgeRecords) -> PeriodReader:
     columns, quality = ColumnReader(edge.database), QualityReader(edge.database)
+    columns.pack()  # a running edge has done it; after an update of an old file this once takes some seconds per million records
     return PeriodReader(columns, edge.truth, edge.alarms, quality, line=edge.name.line)
 
 

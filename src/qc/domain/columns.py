@@ -1,5 +1,6 @@
 """Inspection records and labels as struct of arrays: what reports over millions of parts are computed from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -34,9 +35,37 @@ class RecordColumns:
         table = np.array([code_of[combination[index]] for combination in self.combinations], np.int32)
         return (table[self.combination] if len(table) else self.combination), levels
 
+    def where(self, keep: NDArray[np.bool_]) -> "RecordColumns":
+        """Only the rows where ``keep`` (N,) is true."""
+        return RecordColumns(
+            self.seq[keep],
+            self.decided_us[keep],
+            self.score[keep],
+            self.brightness[keep],
+            self.combination[keep],
+            self.combinations,
+        )
+
     def per_combination(self, values: list[bool]) -> NDArray[np.bool_]:
         """(N,) of a truth that depends on the strings only; values: one per combination."""
         return np.array(values, bool)[self.combination] if values else np.zeros(len(self.seq), bool)
+
+
+def concatenate(batches: Sequence[RecordColumns]) -> RecordColumns:
+    """The batches' rows one after the other, their combinations brought together."""
+    codes: dict[tuple[str, ...], int] = {}
+    recoded = [np.zeros(0, np.int32)]
+    for batch in batches:
+        table = np.array([codes.setdefault(names, len(codes)) for names in batch.combinations], np.int32)
+        recoded.append(table[batch.combination] if len(table) else batch.combination)
+    return RecordColumns(
+        seq=np.concatenate([np.zeros(0, np.int64), *(batch.seq for batch in batches)]),
+        decided_us=np.concatenate([np.zeros(0, np.int64), *(batch.decided_us for batch in batches)]),
+        score=np.concatenate([np.zeros(0), *(batch.score for batch in batches)]),
+        brightness=np.concatenate([np.zeros(0, np.float32), *(batch.brightness for batch in batches)]),
+        combination=np.concatenate(recoded),
+        combinations=tuple(codes),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +93,25 @@ class LabelColumns:
     labellers: tuple[str, ...]
     defect_type: Codes
     defect_types: tuple[str, ...]
+
+
+_NONE = np.zeros(0, np.int32)
+NO_LABELS = LabelColumns(
+    seq=np.zeros(0, np.int64),
+    event=_NONE,
+    events=(),
+    labelled_us=np.zeros(0, np.int64),
+    inclusion_probability=np.zeros(0),
+    review_round=_NONE,
+    said=_NONE,
+    known=_NONE,
+    seconds_spent=np.zeros(0),
+    purpose=_NONE,
+    purposes=(),
+    stratum=_NONE,
+    strata=(),
+    labeller=_NONE,
+    labellers=(),
+    defect_type=_NONE,
+    defect_types=(),
+)

@@ -5,14 +5,14 @@ are never thrown together as if they had been equally likely. Left out, and coun
 labels whose record is gone, and parts on which every look was unsure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qc.domain.columns import LabelColumns, RecordColumns
+from qc.domain.columns import FIELDS, LabelColumns, RecordColumns
 from qc.domain.truth import Purpose, Rate
 from qc.domain.verdict import Decision, Reason
 from qc.evaluate.adjudicate import DEFECT, UNSURE, settle
@@ -26,6 +26,8 @@ SLICE_COLUMNS = ("variant", "camera_id", "shift", "model_id", "recipe_version")
 
 Plans: TypeAlias = Mapping[tuple[str, str, str], SamplingPlan]
 """By (variant, recipe_version, window)."""
+PlanOf: TypeAlias = Callable[[str, str, str], SamplingPlan | None]
+"""The plan in force for (variant, recipe_version, window)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,14 @@ def production(records: RecordColumns, labels: LabelColumns, plans: Plans, *, th
     judged = records.per_combination([_is_production(c) for c in combos]) & ~np.isnan(records.score)
     planned = judged & records.per_combination([(c[0], c[4], c[2]) in plans for c in combos])
     row = np.flatnonzero(planned)
-    stratum, names, rejected = _strata(records, row, plans)
+    strata = strata_of(plans)
+    stratum = _stratum_of_parts(records, row, plans, strata)
     columns, levels = {}, {}
     for name in SLICE_COLUMNS:
         codes, levels[name] = records.column(name)
         columns[name] = codes[row]
     reviewed = records.per_combination([c[5] == Decision.REVIEW.value for c in combos])[row]
-    parts = Parts(columns, levels, stratum, reviewed, names, rejected)
+    parts = Parts(columns, levels, stratum, reviewed, strata.names, strata.rejected)
     settled, orphaned, unsure = _labels(records.seq[row], labels, third_look)
     return Production(parts, settled, row, int(judged.sum() - planned.sum()), orphaned, unsure)
 
@@ -67,18 +70,39 @@ def _is_rejected(combination: tuple[str, ...]) -> bool:
     return combination[5] != Decision.OK.value and combination[6] != Reason.REVIEW_ALL.value
 
 
-def _strata(
-    records: RecordColumns, row: NDArray[np.int64], plans: Plans
-) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.bool_]]:
-    """Stratum of each part of ``row``, and the strata: accepted ones of all policies first, each policy in score order."""
-    combos = records.combinations
+@dataclass(frozen=True, slots=True)
+class Strata:
+    """names, rejected (H,): accepted ones of all policies first, each policy in score order. code_of: (policy, its stratum) -> code."""
+
+    names: tuple[str, ...]
+    rejected: NDArray[np.bool_]
+    code_of: Mapping[tuple[str, int], int]
+
+
+def strata_of(plans: Plans) -> Strata:
+    """The strata of all these plans, told apart by policy."""
     by_policy = {plan.policy: plan for plan in plans.values()}
     order = [
         (policy, h) for accepted in (True, False) for policy, plan in sorted(by_policy.items()) for h in _side(plan, accepted)
     ]
     if not order:  # no plan, so no part either: two empty strata, from which every rate says why it cannot be had
-        return np.zeros(0, np.int64), ("a1", "r1"), np.array([False, True])
-    code_of = {key: code for code, key in enumerate(order)}
+        return Strata(("a1", "r1"), np.array([False, True]), {})
+    names = tuple(f"{by_policy[policy].names[h]}@{policy}" for policy, h in order)
+    rejected = np.array([not is_accepted_stratum(name) for name in names], bool)
+    return Strata(names, rejected, {key: code for code, key in enumerate(order)})
+
+
+def plans_among(records: RecordColumns, plan_of: PlanOf) -> Plans:
+    """The plans that were in force among the records, where there was one."""
+    variant, version, shift = (FIELDS.index(name) for name in ("variant", "recipe_version", "shift"))
+    keys = sorted({(names[variant], names[version], names[shift]) for names in records.combinations})
+    found = {key: plan_of(*key) for key in keys}
+    return {key: plan for key, plan in found.items() if plan is not None}
+
+
+def _stratum_of_parts(records: RecordColumns, row: NDArray[np.int64], plans: Plans, strata: Strata) -> NDArray[np.int64]:
+    combos = records.combinations
+    by_policy = {plan.policy: plan for plan in plans.values()}
     policies = sorted(by_policy)
     of_combination = [plans.get((c[0], c[4], c[2])) for c in combos]
     policy_code = np.array([policies.index(plan.policy) if plan else -1 for plan in of_combination], np.int64)
@@ -88,10 +112,9 @@ def _strata(
     for code, policy in enumerate(policies):
         mine = which == code
         plan = by_policy[policy]
-        table = np.array([code_of[policy, h] for h in range(len(plan.names))], np.int64)
+        table = np.array([strata.code_of[policy, h] for h in range(len(plan.names))], np.int64)
         stratum[mine] = table[plan.strata_of(records.score[row][mine], rejected[mine])]
-    names = tuple(f"{by_policy[policy].names[h]}@{policy}" for policy, h in order)
-    return stratum, names, np.array([not is_accepted_stratum(name) for name in names], bool)
+    return stratum
 
 
 def _side(plan: SamplingPlan, accepted: bool) -> list[int]:

@@ -16,10 +16,11 @@ from qc.domain.alarm import Alarm
 from qc.domain.columns import LabelColumns, RecordColumns
 from qc.domain.ports import AlarmStore, TruthStore
 from qc.domain.truth import Rate
-from qc.evaluate.production import Plans, Production, challenge_rate, production
+from qc.evaluate.cells import in_cells
+from qc.evaluate.production import Production, challenge_rate, plans_among, production
 from qc.evaluate.sample import Ints
 from qc.evaluate.slices import Labels, Parts
-from qc.label.plan import SamplingPlan
+from qc.label.plan_book import PlanBook
 from qc.record.columns import ColumnReader
 from qc.record.quality_reader import QualityReader, ShiftQuality
 
@@ -98,7 +99,7 @@ class PeriodReader:
     def read(self, since: datetime, until: datetime) -> Period:
         """Raises StoreError, EvaluationError when labels contradict their inclusion probabilities."""
         records, looks = self._columns.records(since, until), self._columns.labels(since, until)
-        made = production(records, looks, self._plans(records))
+        made = production(records, looks, plans_among(records, PlanBook(self._truth).plan))
         parts, labels = in_cells(_with_columns(made.parts, records, made.row, self._line), made.labels)
         variants = records.column("variant")[1]
         decided = records.decided_us
@@ -116,34 +117,6 @@ class PeriodReader:
             quality=self._quality.by_shift(since, until),
             alarms=self._alarms.find(since=since, until=until, limit=MOST_ALARMS),
         )
-
-    def _plans(self, records: RecordColumns) -> Plans:
-        plans = {}
-        for variant, version, window in sorted({(c[0], c[4], c[2]) for c in records.combinations}):
-            stored = self._truth.plan(variant, version, window)
-            if stored is not None:
-                plans[variant, version, window] = SamplingPlan.from_json(stored.body)
-        return plans
-
-
-def in_cells(parts: Parts, labels: Labels) -> tuple[Parts, Labels]:
-    """The same parts as weighted cells of equal columns, so that every further slice costs next to nothing."""
-    sizes = [max(len(parts.levels[name]), 1) for name in parts.columns] + [max(len(parts.stratum_names), 1), 2]
-    codes = [*parts.columns.values(), parts.stratum, parts.reviewed]
-    cell = np.zeros(len(parts.stratum), np.int64)
-    known = 1
-    for size, code in zip(sizes, codes, strict=True):
-        if known * size > 2**62:  # squeeze out the combinations that do not occur
-            cell = np.unique(cell, return_inverse=True)[1].astype(np.int64)
-            known = len(cell)
-        cell = cell * size + code.astype(np.int64)
-        known *= size
-    _, first, cell_of, weight = np.unique(cell, return_index=True, return_inverse=True, return_counts=True)
-    columns = {name: column[first].astype(np.int64) for name, column in parts.columns.items()}
-    condensed = replace(
-        parts, columns=columns, stratum=parts.stratum[first], reviewed=parts.reviewed[first], weight=weight.astype(np.int64)
-    )
-    return condensed, replace(labels, row=cell_of[labels.row].astype(np.int64))
 
 
 def _with_columns(parts: Parts, records: RecordColumns, row: NDArray[np.int64], line: str) -> Parts:

@@ -1,26 +1,17 @@
 """Records and labels of a time range as arrays, straight from SQLite: the thin reader under reports over millions of parts.
 
-A row costs one tuple and one look-up: its nine strings travel as one, because there are few combinations of them.
 Measured on two shared cores: see docs/monitoring.md.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from qc.domain.columns import FIELDS, Codes, LabelColumns, RecordColumns
+from qc.domain.columns import Codes, LabelColumns, RecordColumns, concatenate
+from qc.record import column_chunks
 from qc.record.database import Database
 from qc.record.times import to_us
-
-_CHUNK = 50_000
-_SEPARATOR = "\x1f"
-"""ASCII unit separator: never part of a name."""
-
-_NAMES = " || char(31) || ".join([*FIELDS[:-1], "ifnull(challenge_id, '')"])
-_RECORDS = f"SELECT seq, decided_us, score, brightness, {_NAMES} FROM inspections "  # noqa: S608 - constants only
 
 _LABELS = """
 SELECT ifnull(i.seq, -1), t.event_id, l.labelled_us, t.inclusion_probability, l.review_round, l.truth, k.truth,
@@ -45,41 +36,27 @@ class ColumnReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def records(
-        self, since: datetime | None = None, until: datetime | None = None, *, variant: str | None = None
-    ) -> RecordColumns:
-        """Records decided in [since, until)."""
-        bounds: tuple[int | str, ...] = _range(since, until)
-        where = "WHERE decided_us >= ? AND decided_us < ? "
-        if since is None and until is None:
-            # The whole table in its own order: following the index of time would visit the pages at random.
-            where = "NOT INDEXED " + where
-        if variant is not None:
-            bounds, where = (*bounds, variant), where + "AND variant = ? "
-        sql = _RECORDS + where + "ORDER BY seq"
-        codes: dict[str, int] = {}
-        parts: list[tuple[NDArray[Any], ...]] = []
+    def pack(self) -> None:
+        """Pack what a running edge's upkeep has not packed yet, so that reading is fast. Raises StoreError."""
+        while column_chunks.pack_next(self._database):
+            pass
+
+    def batches(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[RecordColumns]:
+        """Records decided in [since, until) in the order of seq, some thousand at a time: memory stays flat however many there are."""
+        bounds = _range(since, until)
+        read_to = 0
         with self._database.read() as connection:
-            cursor = connection.cursor()
-            cursor.row_factory = None
-            cursor.execute(sql, bounds)
-            while rows := cursor.fetchmany(_CHUNK):
-                seq, decided, score, brightness, names = zip(*rows, strict=True)
-                for name in set(names) - codes.keys():
-                    codes[name] = len(codes)
-                parts.append(
-                    (
-                        np.array(seq, np.int64),
-                        np.array(decided, np.int64),
-                        np.array(score, np.float64),  # None becomes nan
-                        np.array(brightness, np.float32),
-                        np.array([codes[name] for name in names], np.int32),
-                    )
-                )
-        if not parts:
-            parts = [tuple(np.zeros(0, kind) for kind in (np.int64, np.int64, np.float64, np.float32, np.int32))]
-        seqs, moments, values, light, combination = (np.concatenate(chunks) for chunks in zip(*parts, strict=True))
-        return RecordColumns(seqs, moments, values, light, combination, tuple(tuple(name.split(_SEPARATOR)) for name in codes))
+            for chunk in column_chunks.chunks(connection):
+                if chunk.after_seq > read_to:  # what a purge left of older chunks
+                    yield from column_chunks.read_rows(connection, read_to, chunk.after_seq, bounds)
+                if chunk.last_us >= bounds[0] and chunk.first_us < bounds[1]:
+                    yield column_chunks.read_chunk(connection, chunk, bounds)
+                read_to = chunk.last_seq
+            yield from column_chunks.read_rows(connection, read_to, 2**62, bounds)
+
+    def records(self, since: datetime | None = None, until: datetime | None = None) -> RecordColumns:
+        """Records decided in [since, until), all at once: 32 bytes each."""
+        return concatenate(list(self.batches(since, until)))
 
     def labels(self, since: datetime | None = None, until: datetime | None = None) -> LabelColumns:
         """Labels of the parts that were drawn in [since, until), all their looks included."""

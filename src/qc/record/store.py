@@ -22,7 +22,7 @@ import structlog
 from qc.domain.errors import StoreError, UnknownPart
 from qc.domain.record import AuditEntry, Entry, InspectionRecord, OutboxDepth, OutboxRow
 from qc.domain.verdict import Decision
-from qc.record import counters, outbox, rows
+from qc.record import column_chunks, counters, outbox, rows
 from qc.record.counters import Counters
 from qc.record.database import Database
 from qc.record.outbox import OutboxLimits, Undelivered
@@ -243,7 +243,7 @@ class SqliteRecordStore:
             return [rows.audit_entry(row) for row in connection.execute(query, (start_us, end_us, action, action, limit))]
 
     def maintain(self) -> int:
-        """Give up and purge what is past its limits; returns how many rows it touched. Call it every minute or so.
+        """Give up and purge what is past its limits, pack records for reports; returns how many rows it purged. Call it every minute or so.
 
         Works in short transactions and pauses after each for as long as it took: half of the time belongs to the line.
         """
@@ -254,7 +254,7 @@ class SqliteRecordStore:
                 step = outbox.tidy(connection, self._limits, self._now(), _STEP_ROWS)
                 step += purge_records(connection, self._keep, self._now(), _STEP_ROWS)
             touched += step
-            if step == 0:
+            if step == 0 and not column_chunks.pack_next(self._database):
                 return touched
             time.sleep(time.perf_counter() - started_s)
 

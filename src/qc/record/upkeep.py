@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
+from qc.record import column_chunks
 from qc.record.times import to_us
 
 _DAY_S = 86_400.0
@@ -38,4 +39,7 @@ def purge_records(connection: sqlite3.Connection, limits: RecordLimits, now: dat
     connection.executemany("DELETE FROM embeddings WHERE seq = ?", [(row["seq"],) for row in vectors])
     records = connection.execute(_OLD_RECORDS, (now_us - int(limits.record_keep_s * 1e6), max_rows)).fetchall()
     connection.executemany("DELETE FROM inspections WHERE seq = ?", [(row["seq"],) for row in records])
+    if records:
+        seqs = [row["seq"] for row in records]
+        column_chunks.forget(connection, min(seqs), max(seqs))
     return len(vectors) + len(records)

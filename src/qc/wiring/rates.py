@@ -1,26 +1,31 @@
 """Rates of one edge from its own store: what the console shows, what ``state/kpi`` says, what the next plan learns from."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from qc.domain.columns import FIELDS, RecordColumns
+from qc.domain.columns import NO_LABELS, RecordColumns, concatenate
 from qc.domain.ports import Clock, TruthStore
 from qc.domain.recipe import Recipe
 from qc.domain.record import Json
 from qc.domain.truth import Rate
-from qc.evaluate.production import Plans, Production, challenge_rate, production
+from qc.evaluate.production import challenge_rate, plans_among, production
 from qc.evaluate.slices import SliceRates, slice_rates
-from qc.label.plan import LabelledParts, SamplingPlan
+from qc.evaluate.tally import ProductionTally, Tallied
+from qc.label.plan import LabelledParts
+from qc.label.plan_book import PlanBook
 from qc.label.sampler import History
-from qc.label.windows import Shifts
+from qc.label.windows import Shifts, Window
 from qc.record.columns import ColumnReader
 
 LATEST = timedelta(days=7)
 """What ``kpi`` and the planner look back on: a week, so that every shift of it is in."""
 CHALLENGE = "challenge_detection_rate"
+HISTORY_PARTS = 200_000
+"""The planner learns the distribution of scores from at most so many of the latest parts: enough for any border, and bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,10 @@ class RateReport:
 
 
 class RateBook:
-    """Reads and computes on the caller's thread: about a second per million parts. Never call it from the line's."""
+    """Reads and computes on the caller's thread, batch by batch: a few tenths of a second per million parts, and flat memory.
+
+    Never call it from the line's thread.
+    """
 
     def __init__(self, columns: ColumnReader, truth: TruthStore, clock: Clock, shifts: Shifts) -> None:
         self._columns = columns
@@ -51,22 +59,20 @@ class RateBook:
         """since, until: the last week when left out. Raises EvaluationError for an unknown column."""
         until = until or self._clock.now()
         since = since or until - LATEST
-        records = self._columns.records(since, until)
-        made = self._production(records, since, until)
-        overall = slice_rates(made.parts, made.labels)[0]
-        slices = slice_rates(made.parts, made.labels, by) if by else []
-        return RateReport(since, until, overall, slices, challenge_rate(records), made.unplanned)
+        found = self._tally(since, until)
+        overall = slice_rates(found.parts, found.labels)[0]
+        slices = slice_rates(found.parts, found.labels, by) if by else []
+        return RateReport(since, until, overall, slices, challenge_rate(found.special), found.unplanned)
 
     def kpi(self) -> dict[str, Json]:
         """Body of ``state/kpi``: ``<variant>/<metric>`` -> the rate with its counts, or why it cannot be had; over the last week."""
         now = self._clock.now()
         since = now - LATEST
-        records = self._columns.records(since, now)
-        made = self._production(records, since, now)
+        found = self._tally(since, now)
         metrics: dict[str, Json] = {}
-        for one in slice_rates(made.parts, made.labels, ["variant"]):
+        for one in slice_rates(found.parts, found.labels, ["variant"]):
             variant = one.key["variant"]
-            rates = {**one.rates, CHALLENGE: challenge_rate(records, variant=variant)}
+            rates = {**one.rates, CHALLENGE: challenge_rate(found.special, variant=variant)}
             for metric, rate in rates.items():
                 metrics[f"{variant}/{metric}"] = {"variant": variant, "metric": metric, "parts": one.parts, **asdict(rate)}
         return {
@@ -77,48 +83,48 @@ class RateBook:
         }
 
     def history(self, recipe: Recipe) -> History:
-        """What the last week taught about a recipe version: every judged part of it, and the labels that are settled."""
+        """What the last week taught about a recipe version: its latest ``HISTORY_PARTS`` parts, and those of them that are settled."""
         now = self._clock.now()
-        since = now - LATEST
-        records = _of_version(self._columns.records(since, now, variant=recipe.variant), recipe.version)
-        made = self._production(records, since, now)
+        plan_of = PlanBook(self._truth).plan
+        latest: deque[RecordColumns] = deque()
+        held, of_window = 0, Counter[str]()
+        for batch in self._columns.batches(now - LATEST, now):
+            mine = batch.where(
+                batch.per_combination([(c[0], c[4]) == (recipe.variant, recipe.version) for c in batch.combinations])
+            )
+            made = production(mine, NO_LABELS, plans_among(mine, plan_of))
+            codes, names = made.parts.columns["shift"], made.parts.levels["shift"]
+            of_window.update(dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True)))
+            latest.append(mine)
+            held += len(mine.seq)
+            while held - len(latest[0].seq) >= HISTORY_PARTS:
+                held -= len(latest.popleft().seq)
+        records = concatenate(list(latest))
+        made = production(records, self._columns.labels(now - LATEST, now), plans_among(records, plan_of))
         scores, rejected = records.score[made.row], made.parts.stratum_rejected[made.parts.stratum]
         use = ~made.labels.unconfirmed
         labels = made.labels
         labelled = LabelledParts(
             scores[labels.row[use]], labels.defective[use].astype(np.int64), labels.inclusion_probability[use]
         )
-        return History(scores, rejected, labelled, _parts_per_window(made))
+        return History(scores, rejected, labelled, _parts_per_window(of_window))
 
-    def _production(self, records: RecordColumns, since: datetime, until: datetime) -> Production:
-        return production(records, self._columns.labels(since, until), plans_of(self._truth, records))
-
-
-def plans_of(truth: TruthStore, records: RecordColumns) -> Plans:
-    """The plan that was in force for each (variant, recipe_version, window) among the records, where there was one."""
-    variant, version, shift = (FIELDS.index(name) for name in ("variant", "recipe_version", "shift"))
-    keys = sorted({(names[variant], names[version], names[shift]) for names in records.combinations})
-    found = {key: truth.plan(*key) for key in keys}
-    return {key: SamplingPlan.from_json(plan.body) for key, plan in found.items() if plan is not None}
+    def _tally(self, since: datetime, until: datetime) -> Tallied:
+        tally = ProductionTally(self._columns.labels(since, until), PlanBook(self._truth).plan)
+        for batch in self._columns.batches(since, until):
+            tally.add(batch)
+        return tally.result()
 
 
-def _of_version(records: RecordColumns, version: str) -> RecordColumns:
-    """Only the records of one recipe version: another threshold or model is another relation of score and decision."""
-    index = FIELDS.index("recipe_version")
-    keep = records.per_combination([names[index] == version for names in records.combinations])
-    return replace(
-        records,
-        seq=records.seq[keep],
-        decided_us=records.decided_us[keep],
-        score=records.score[keep],
-        brightness=records.brightness[keep],
-        combination=records.combination[keep],
-    )
+def _parts_per_window(made: Production, running: Window, now: datetime) -> float:
+    """Mean over the last three whole windows in which the recipe ran; 0 when it never did.
 
-
-def _parts_per_window(made: Production) -> float:
-    """Mean over the last three windows in which the recipe ran; 0 when it never did."""
-    shift = made.parts.columns["shift"]
-    codes, first, counts = np.unique(shift, return_index=True, return_counts=True)
-    latest = np.argsort(first)[-3:]
-    return float(counts[latest].mean()) if len(codes) else 0.0
+    The window that runs when the next one is planned is not over: counted as a whole one it made every plan ask for more labels than
+    intended. Only when there is no other is it taken, as if it went on like this."""
+    levels = made.parts.levels["shift"]
+    codes, first, counts = np.unique(made.parts.columns["shift"], return_index=True, return_counts=True)
+    whole = [i for i, code in enumerate(codes) if levels[int(code)] != running.name]
+    if whole:
+        latest = np.argsort(first[whole])[-3:]
+        return float(counts[whole][latest].mean())
+    return float(counts.sum()) / max((now - running.start) / (running.end - running.start), 0.1) if len(codes) else 0.0
