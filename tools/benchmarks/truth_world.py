@@ -243,7 +243,10 @@ class Plant:
         self._produce(window.start, half, self.world.parts // 2, self.world.challenges // 2)
         if not self._outside:
             self._label(before=window.start)
-        self._produce(window.start + half, half, self.world.parts - self.world.parts // 2, self.world.challenges)
+        # The camera runs up to a queue ahead of the line, and so does the clock; the last hour is for cleaning, so that no
+        # part of the shift is decided "after" the planner counted its parts.
+        rest = half - timedelta(hours=1)
+        self._produce(window.start + half, rest, self.world.parts - self.world.parts // 2, self.world.challenges)
         self.clock.moment = window.end - timedelta(minutes=5)
         self.edge.street.upkeep()
         self.watch.look()

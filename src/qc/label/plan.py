@@ -199,6 +199,15 @@ def replan(
     return current if keep else proposed
 
 
+def expected_draw(plan: SamplingPlan, scores: ArrayLike, rejected: ArrayLike, parts: float) -> tuple[float, float]:
+    """Mean and standard deviation of the tickets drawn from ``parts`` parts like those given (scores, rejected: (N,)).
+
+    Parts are drawn independently, so the count scatters: by 12 when 150 are expected from 2,000.
+    """
+    q = plan.probabilities[plan.strata_of(scores, rejected)]
+    return float(parts * q.mean()), float(np.sqrt(parts * (q * (1 - q)).mean()))
+
+
 def _expected(plan: SamplingPlan, s: Floats, side: NDArray[np.bool_], p: Floats, window_parts: float) -> tuple[Floats, Floats]:
     """(H,) expected parts per window and mean P(defective) per stratum (0 where the reference has no part)."""
     index = plan.strata_of(s, side)

@@ -9,6 +9,7 @@ from qc.domain.alarm import Action, Alarm, AlarmState
 from qc.domain.errors import SamplingError
 from qc.domain.ports import Clock, TruthStore
 from qc.domain.recipe import Recipe
+from qc.label.plan import SamplingPlan, expected_draw
 from qc.label.sampler import History, plan_next_window
 from qc.label.windows import Shifts
 
@@ -67,7 +68,18 @@ class WindowPlanner:
             log.error("window_not_planned", variant=recipe.variant, window=window, error=str(error))
             return
         if plan is not None:
-            log.info("window_planned", variant=recipe.variant, window=window, policy=plan.policy, labels_factor=factor)
+            expected, spread = expected_draw(
+                SamplingPlan.from_json(plan.body), history.scores, history.rejected, history.parts_per_window
+            )
+            log.info(
+                "window_planned",
+                variant=recipe.variant,
+                window=window,
+                policy=plan.policy,
+                labels_factor=factor,
+                expected_labels=round(expected),
+                spread=round(spread, 1),
+            )
 
     def _asked_for_more(self, variant: str) -> bool:
         return any(

@@ -93,8 +93,9 @@ class RateBook:
                 batch.per_combination([(c[0], c[4]) == (recipe.variant, recipe.version) for c in batch.combinations])
             )
             made = production(mine, NO_LABELS, plans_among(mine, plan_of))
-            codes, names = made.parts.columns["shift"], made.parts.levels["shift"]
-            of_window.update(dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True)))
+            codes, first, counts = np.unique(made.parts.columns["shift"], return_index=True, return_counts=True)
+            for i in np.argsort(first):  # in the order of time, whatever the shifts are called
+                of_window[made.parts.levels["shift"][codes[i]]] += int(counts[i])
             latest.append(mine)
             held += len(mine.seq)
             while held - len(latest[0].seq) >= HISTORY_PARTS:
@@ -107,7 +108,7 @@ class RateBook:
         labelled = LabelledParts(
             scores[labels.row[use]], labels.defective[use].astype(np.int64), labels.inclusion_probability[use]
         )
-        return History(scores, rejected, labelled, _parts_per_window(of_window))
+        return History(scores, rejected, labelled, _parts_per_window(of_window, self._shifts.window_of(now), now))
 
     def _tally(self, since: datetime, until: datetime) -> Tallied:
         tally = ProductionTally(self._columns.labels(since, until), PlanBook(self._truth).plan)
@@ -116,15 +117,12 @@ class RateBook:
         return tally.result()
 
 
-def _parts_per_window(made: Production, running: Window, now: datetime) -> float:
-    """Mean over the last three whole windows in which the recipe ran; 0 when it never did.
+def _parts_per_window(parts: Mapping[str, int], running: Window, now: datetime) -> float:
+    """Mean over the last three whole windows in which the recipe ran; 0 when it never did. parts: by window, oldest first.
 
     The window that runs when the next one is planned is not over: counted as a whole one it made every plan ask for more labels than
     intended. Only when there is no other is it taken, as if it went on like this."""
-    levels = made.parts.levels["shift"]
-    codes, first, counts = np.unique(made.parts.columns["shift"], return_index=True, return_counts=True)
-    whole = [i for i, code in enumerate(codes) if levels[int(code)] != running.name]
+    whole = [count for window, count in parts.items() if window != running.name and count]
     if whole:
-        latest = np.argsort(first[whole])[-3:]
-        return float(counts[whole][latest].mean())
-    return float(counts.sum()) / max((now - running.start) / (running.end - running.start), 0.1) if len(codes) else 0.0
+        return float(np.mean(whole[-3:]))
+    return sum(parts.values()) / max((now - running.start) / (running.end - running.start), 0.1)

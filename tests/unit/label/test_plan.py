@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qc.domain.errors import SamplingError
-from qc.label.plan import LabelledParts, PlanBudget, SamplingPlan, design_plan, replan, uniform_plan
+from qc.label.plan import LabelledParts, PlanBudget, SamplingPlan, design_plan, expected_draw, replan, uniform_plan
 from qc.label.strata import anticipated_variance
 
 PLAN = SamplingPlan("mono", (0.1, 0.3), (0.8,), (0.01, 0.02, 0.1), (0.2, 0.5), seed=7)
@@ -199,3 +199,12 @@ def test_replanning_works_without_a_single_label() -> None:
     nothing = LabelledParts(np.array([]), np.array([], np.int64), np.array([]))
     plan = replan(uniform_plan("mono", BUDGET), s, side, nothing, BUDGET)
     assert np.all(plan.probabilities > 0)
+
+
+def test_the_expected_draw_is_what_is_drawn() -> None:
+    s, side, _ = production(3)
+    mean, spread = expected_draw(PLAN, s, side, parts=len(s))
+    q = PLAN.probabilities[PLAN.strata_of(s, side)]
+    drawn = (np.random.default_rng(0).random((300, s.size)) < q).sum(1)
+    assert drawn.mean() == pytest.approx(mean, abs=4 * spread / np.sqrt(300))
+    assert drawn.std() == pytest.approx(spread, rel=0.2)

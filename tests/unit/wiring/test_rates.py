@@ -120,6 +120,15 @@ def test_history_is_of_one_recipe_version_and_leaves_unconfirmed_defects_out(wor
     assert book.history(Recipe("solar-mono", "m1", 0.5, 0.75)).scores.size == 0  # another version
 
 
+def test_a_window_that_is_not_over_does_not_count_as_a_whole_one(world: World, book: RateBook) -> None:
+    """It did once, and every plan asked for more labels than it should."""
+    world.clock.time = MONDAY + 1.5 * SHIFT
+    assert book.history(RECIPE).scores.size < 1.6 * PARTS
+    assert book.history(RECIPE).parts_per_window == PARTS
+    world.clock.time = MONDAY + 0.5 * SHIFT
+    assert book.history(RECIPE).parts_per_window == pytest.approx(PARTS, rel=0.1)
+
+
 def planner(world: World, book: RateBook, *alarms: Alarm) -> WindowPlanner:
     return WindowPlanner(
         {"solar-mono": RECIPE, "idle": replace(RECIPE, variant="idle")},
