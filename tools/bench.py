@@ -10,6 +10,7 @@ from pathlib import Path
 BENCHMARKS = {
     "line": ("benchmarks.line_loop", "the line against the bare onnxruntime loop: throughput, latency, overlap"),
     "memory": ("benchmarks.memory", "resident memory over many parts, start to first verdict, installed size"),
+    "records": ("benchmarks.records", "reports and KPIs over millions of records in SQLite: seconds and memory"),
     "monitoring": ("bench_monitoring", "coverage, bias, alarms: the twelve points of docs/monitoring.md"),
     "truth": (
         "benchmarks.truth",
