@@ -22,6 +22,9 @@ def main() -> int:
     parser.add_argument("--variant", nargs="+", default=[], help="only these product variants")
     parser.add_argument("--parent", type=Path, help="the bundle that this one takes over from, knowing more variants")
     parser.add_argument("--recipe", type=Path, help="configs/training/x.toml; without it the defaults")
+    parser.add_argument(
+        "--cache", type=Path, help="folder of backbone features, shared by several trainings on the same pictures"
+    )
     parser.add_argument("--seed", type=int, help="overrides the recipe's seed")
     a = parser.parse_args()
     distributed.start()
@@ -29,7 +32,7 @@ def main() -> int:
     try:
         recipe = load_recipe(a.recipe, seed=a.seed)
         progress = terminal_progress() if first else silent_progress
-        card = train(a.dataset, a.out, recipe, progress, variants=tuple(a.variant), parent=a.parent)
+        card = train(a.dataset, a.out, recipe, progress, variants=tuple(a.variant), parent=a.parent, cache=a.cache)
     except QcError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1

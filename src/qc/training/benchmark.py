@@ -72,7 +72,7 @@ def run_row(row: Row, recipe: TrainingRecipe, data: Path, results: Path, progres
     bundle = results / "models" / f"{row.name}-s{seed}"
     shutil.rmtree(bundle, ignore_errors=True)
     started = time.monotonic()
-    card = train(source, bundle, recipe, progress)
+    card = train(source, bundle, recipe, progress, cache=results / "features")
     seconds = time.monotonic() - started
     report = evaluate_bundle(bundle, source, row.split, variants=(), html=None, progress=progress)
     report |= {"row": row.name, "seed": seed, "train_seconds": round(seconds, 1), "finetune": recipe.finetune}

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qc.training.branches import Index, Material, fit_branch, score_branch
+from qc.training.branches import Index, Material, available_branches, fit_branch, score_branch
+from qc.training.features import Progress
 from qc.training.patch_branch import PatchBranch
 
 Scores = NDArray[np.float64]
@@ -34,3 +35,20 @@ def patch_out_of_fold(material: Material, folds: Index) -> tuple[Scores, Scores]
             scores[held_out] = torch.cat([branch.score(d) for d in distances]).double().numpy()
             peaks[held_out] = torch.cat([d.amax((1, 2)) for d in distances]).double().numpy()
     return scores, peaks
+
+
+def quick_branches(material: Material, folds: Index, progress: Progress) -> tuple[dict[str, Scores], Scores]:
+    """(branch -> (n,) raw scores of every branch these labels allow, (n,) highest patch distances)."""
+    patch, peaks = patch_out_of_fold(material, folds)
+    progress("cross-validation", 1, len(available_branches(material.labels)))
+    return {"patch": patch} | pooled_branches(material, folds, progress), peaks
+
+
+def pooled_branches(material: Material, folds: Index, progress: Progress) -> dict[str, Scores]:
+    """All quick branches but the patch branch, which does not depend on the last tap."""
+    names = available_branches(material.labels)
+    raw: dict[str, Scores] = {}
+    for number, name in enumerate(names[1:]):
+        raw[name] = out_of_fold(name, material, folds)
+        progress("cross-validation", number + 2, len(names))
+    return raw

@@ -18,6 +18,7 @@ from qc.domain.recipe import Polygon
 from qc.inspection.preprocess import prepare_pixels
 from qc.training import distributed
 from qc.training.backbone import Backbone
+from qc.training.feature_cache import Arrays, FeatureCache
 from qc.training.samples import Sample, read_image
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -88,13 +89,17 @@ def extract_features(
     folder: Path,
     progress: Progress,
     name: str = "features",
+    cache: FeatureCache | None = None,
 ) -> FeatureStore:
-    """Run the frozen backbone over ``load(0..count-1)``. Finished files in ``folder`` are used again: training resumes."""
+    """Run the frozen backbone over ``load(0..count-1)``. Finished files in ``folder`` are used again: training resumes.
+
+    cache: what other trainings have computed already.
+    """
     done = folder / f"{name}.done"
     paths = [folder / f"{name}-{tap}.npy" for tap in ("low", "middle", "high", "pooled")]
     try:
         if not done.exists() and distributed.rank() == 0:
-            _extract(backbone, count, load, paths, lambda now: progress(name, now, count))
+            _extract(backbone, count, load, paths, told=lambda now: progress(name, now, count), cache=cache)
             done.touch()
         distributed.barrier()
         maps = [np.load(path, mmap_mode="r") for path in paths[:3]]
@@ -118,25 +123,42 @@ def _extract(
     count: int,
     load: Callable[[int], NDArray[np.uint8]],
     paths: list[Path],
+    *,
     told: Callable[[int], None],
+    cache: FeatureCache | None,
 ) -> None:
     files: list[NDArray[np.generic]] = []
     with ThreadPoolExecutor(2) as readers, torch.inference_mode():
         for start in range(0, count, BATCH):
             index = range(start, min(start + BATCH, count))
-            batch = torch.from_numpy(np.stack(list(readers.map(load, index))))
-            taps = backbone(batch)
-            outputs = [*taps, pool(taps)]
+            rows = _compute(backbone, list(readers.map(load, index)), cache)
             if not files:
-                _require_space(paths[0].parent, count * sum(2 * int(out[0].numel()) for out in outputs))
-                kinds = (np.float16, np.float16, np.float16, np.float32)
+                _require_space(paths[0].parent, count * sum(array.nbytes for array in rows[0]))
                 files = [
-                    open_memmap(path, mode="w+", dtype=kind, shape=(count, *out.shape[1:]))
-                    for path, kind, out in zip(paths, kinds, outputs, strict=True)
+                    open_memmap(path, mode="w+", dtype=array.dtype, shape=(count, *array.shape))
+                    for path, array in zip(paths, rows[0], strict=True)
                 ]
-            for file, out in zip(files, outputs, strict=True):
-                file[start : start + len(index)] = out.numpy()
+            for offset, row in enumerate(rows):
+                for file, array in zip(files, row, strict=True):
+                    file[start + offset] = array
             told(start + len(index))
     for file in files:
         if isinstance(file, np.memmap):
             file.flush()
+
+
+def _compute(backbone: Backbone, pictures: list[NDArray[np.uint8]], cache: FeatureCache | None) -> list[Arrays]:
+    """For each picture: three float16 maps and the float32 pooled vector."""
+    known = [cache.get(pixels) if cache else None for pixels in pictures]
+    missing = [pixels for pixels, row in zip(pictures, known, strict=True) if row is None]
+    if not missing:
+        return [row for row in known if row is not None]
+    taps = backbone(torch.from_numpy(np.stack(missing)))
+    outputs = [*(tap.half().numpy() for tap in taps), pool(taps).numpy()]
+    fresh = iter([[output[i] for output in outputs] for i in range(len(missing))])
+    rows = [next(fresh) if row is None else row for row in known]
+    if cache:
+        for pixels, before, row in zip(pictures, known, rows, strict=True):
+            if before is None:
+                cache.put(pixels, row)
+    return rows

@@ -11,9 +11,9 @@ from torch import nn
 
 from qc.domain.record import Json
 from qc.training.backbone import Backbone
-from qc.training.branches import Index, Material, available_branches, fit_branch, score_branch
+from qc.training.branches import Index, Material, fit_branch, score_branch
 from qc.training.calibrate import Calibration, fit_calibration
-from qc.training.cross_validation import out_of_fold, patch_out_of_fold
+from qc.training.cross_validation import pooled_branches, quick_branches
 from qc.training.features import FeatureStore, Progress
 from qc.training.fusion import Fusion, fuse
 from qc.training.lessons import Learnt, learn, lessons_for
@@ -87,9 +87,7 @@ def fit_model(
 ) -> Fitted:
     """material, folds: of the training images, in one order. make_views: features under other light, when needed. lots: (good, defect) parts that the promised rates are for."""
     labels = material.labels
-    patch, peaks = patch_out_of_fold(material, folds.fine)
-    progress("cross-validation", 1, len(available_branches(labels)))
-    quick = {"patch": patch} | _cross_validate(material, folds.fine, progress)
+    quick, peaks = quick_branches(material, folds.fine, progress)
     learnt: dict[str, Learnt] = {}
     for lesson in lessons_for(backbone, material, recipe.finetune):
         so_far = quick | {name: result.scores for name, result in learnt.items()}
@@ -143,23 +141,13 @@ def _choose(
     if "finetune" not in learnt:
         return material, fusion, raw
     reduced = replace(material, taps=2)
-    raw_reduced = raw | {"finetune": learnt["finetune"].scores} | _cross_validate(reduced, folds.fine, progress)
+    raw_reduced = raw | {"finetune": learnt["finetune"].scores} | pooled_branches(reduced, folds.fine, progress)
     fusion_reduced = fuse(raw_reduced, labels, folds.fine)
     gain = (auroc(fusion_reduced.raw(raw_reduced), labels) or 0) - (auroc(fusion.raw(raw), labels) or 0)
     if "finetune" in fusion_reduced.branches and gain >= GAIN_TO_FINETUNE:
         return reduced, fusion_reduced, raw_reduced
     measured = fusion.measured | {"finetune": fusion_reduced.measured.get("finetune", 0.0)}
     return material, replace(fusion, measured=measured), raw
-
-
-def _cross_validate(material: Material, folds: Index, progress: Progress) -> dict[str, Scores]:
-    """Of the quick branches other than the patch branch, which does not depend on the last level."""
-    names = available_branches(material.labels)
-    raw: dict[str, Scores] = {}
-    for number, name in enumerate(names[1:]):
-        raw[name] = out_of_fold(name, material, folds)
-        progress("cross-validation", number + 2, len(names))
-    return raw
 
 
 def _gap(fusion: Fusion, branches: dict[str, nn.Module], material: Material, scores: Scores) -> float | None:

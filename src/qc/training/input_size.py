@@ -12,12 +12,12 @@ from qc.training.samples import Sample, read_image, read_mask
 
 BASE_SIDE = 224
 MULTIPLE = 32
-FINE_FACTOR = 2
+FINER_SIDES = (320, 448, 640)
 MIN_DEFECT_PIXELS = 16
 """Defects should span two cells of the finest tap (stride 8) at the model's input."""
 
-SHARP_FROM = 1.5
-"""Pictures with fewer pixels than this times the base side hold nothing that a finer input could show."""
+SHARP_SHARE = 0.75
+"""Pictures whose shorter side is less than this share of the model's hold nothing that so fine an input could show."""
 
 LOOK_AT = 40
 SQUARE_UP_TO, MAX_ASPECT = 2.1, 4.0
@@ -49,10 +49,10 @@ def typical_size(samples: Sequence[Sample], roi: Roi) -> tuple[int, int]:
     return round(median(h for h, _ in sizes)), round(median(w for _, w in sizes))
 
 
-def defect_share(samples: Sequence[Sample]) -> float | None:
-    """Typical extent of a defect relative to the picture's (square root of the areas' ratio); None without masks.
+def defect_share(samples: Sequence[Sample], roi: Roi) -> float | None:
+    """Typical extent of a defect relative to the model's view (square root of the areas' ratio); None without masks.
 
-    The lower quartile over masks of the square root of (area of the largest region / area of the picture).
+    The lower quartile over masks of the square root of (area of the largest region / area of the view).
     """
     import cv2
 
@@ -60,10 +60,13 @@ def defect_share(samples: Sequence[Sample]) -> float | None:
     with_masks = [s for s in samples if s.is_defect and (s.mask or s.boxes)]
     for sample in with_masks[:: max(1, len(with_masks) // LOOK_AT)]:
         mask = read_mask(sample)
-        if mask is None or not mask.any():
+        if mask is None:
             continue
-        _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-        shares.append(float(np.sqrt(stats[1:, cv2.CC_STAT_AREA].max() / mask.size)))
+        x0, y0, x1, y1 = roi_box(roi.roi, *mask.shape)
+        view = mask[y0:y1, x0:x1]
+        if view.any():
+            _, _, stats, _ = cv2.connectedComponentsWithStats(view.astype(np.uint8))
+            shares.append(float(np.sqrt(stats[1:, cv2.CC_STAT_AREA].max() / view.size)))
     return float(np.quantile(shares, 0.25)) if shares else None
 
 
@@ -71,8 +74,16 @@ def choose_input(samples: Sequence[Sample], side: int, roi: Roi) -> InputSpec:
     """side: wanted by the recipe, or 0: large enough for the defects, as far as masks tell their size."""
     height, width = typical_size(samples, roi)
     if not side:
-        share = defect_share(samples)
-        small = share is not None and share * BASE_SIDE < MIN_DEFECT_PIXELS
-        sharp = min(height, width) >= SHARP_FROM * BASE_SIDE
-        side = BASE_SIDE * FINE_FACTOR if small and sharp else BASE_SIDE
+        share = defect_share(samples, roi)
+        sides = [BASE_SIDE, *finer_sides(height, width)]
+        side = next((s for s in sides if share is None or share * s >= MIN_DEFECT_PIXELS), sides[-1])
     return input_spec(height, width, side)
+
+
+def finer_sides(height: int, width: int) -> list[int]:
+    """Sides above the base for which pictures of height x width have the pixels.
+
+    >>> finer_sides(400, 480), finer_sides(224, 224)
+    ([320, 448], [])
+    """
+    return [side for side in FINER_SIDES if min(height, width) >= SHARP_SHARE * side]

@@ -26,6 +26,7 @@ from qc.training.checks.findings import sentence
 from qc.training.dataset import read_dataset
 from qc.training.evaluation import Judged, judge, summary
 from qc.training.export import check_parity, export_onnx, inspector_scores
+from qc.training.feature_cache import FeatureCache
 from qc.training.features import FeatureStore, Progress, Roi, extract_features, load_tensor
 from qc.training.fit import Fitted, Folds, fit_model
 from qc.training.input_size import choose_input
@@ -34,6 +35,7 @@ from qc.training.metrics import auroc, wilson
 from qc.training.parent import compare_with_parent
 from qc.training.quantise import Attempt, try_int8
 from qc.training.recipe import TrainingRecipe
+from qc.training.resolution import finer_input
 from qc.training.samples import Dataset
 from qc.training.splits import Groups, group_folds, split_dataset
 from qc.training.synthetic import with_defect
@@ -71,11 +73,12 @@ def train(
     *,
     variants: tuple[str, ...] = (),
     parent: Path | None = None,
+    cache: Path | None = None,
 ) -> ModelCard:
     """Train on everything in ``source`` that is not held out and write the bundle ``out``, whole or not at all.
 
     Held out is the test split, or the validation split where there is no test. parent: an existing bundle to which this data set
-    adds variants; it must hold the parent's variants too. Raises DatasetError, TrainingError, BundleError.
+    adds variants; it must hold the parent's variants too. cache: folder of features that several trainings share. Raises DatasetError, TrainingError, BundleError.
     """
     started = time.monotonic()
     if out.exists():
@@ -84,8 +87,11 @@ def train(
     distributed.use_free_cores()
     task = prepare(source, out, recipe, variants=variants, parent=parent, progress=progress)
     backbone = load_backbone(recipe.backbone, Path(recipe.weights) if recipe.weights else None)
+    shared = FeatureCache(cache, backbone) if cache else None
     try:
-        fitted = fit(task, backbone, recipe, progress)
+        if not recipe.side:
+            task = sharpen(task, backbone, shared, recipe.seed, progress)
+        fitted = fit(task, backbone, recipe, progress, shared)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or "allocate" in str(error):  # torch has no error class of its own for it on the CPU
             raise TrainingError(
@@ -133,20 +139,41 @@ def prepare(
     return Task(training, held_out, report, split.notes, spec, roi, work_folder(out, training, spec, recipe), parent_card, groups)
 
 
+def sharpen(task: Task, backbone: Backbone, cache: FeatureCache | None, seed: int, progress: Progress) -> Task:
+    """With a finer input where labels without masks show that it tells the defects better."""
+    spec, told = finer_input(
+        task.training,
+        task.groups,
+        task.spec,
+        roi=task.roi,
+        backbone=backbone,
+        cache=cache,
+        work=task.work,
+        seed=seed,
+        progress=progress,
+    )
+    return replace(task, spec=spec, notes=(*task.notes, told) if told else task.notes)
+
+
 def partition(dataset: Dataset) -> tuple[Dataset, Dataset]:
     """(what may be learnt from, what is held out)."""
     held = "test" if any(s.split == "test" for s in dataset) else "val"
     return dataset.where(lambda s: s.split != held), dataset.in_split(held)
 
 
-def fit(task: Task, backbone: Backbone, recipe: TrainingRecipe, progress: Progress) -> Fitted:
+def fit(task: Task, backbone: Backbone, recipe: TrainingRecipe, progress: Progress, cache: FeatureCache | None = None) -> Fitted:
     """Features once, then every branch on them."""
     samples, spec = task.training.samples, task.spec
     good = sum(not s.is_defect for s in samples)
     if good < 4:
         raise DatasetError(f"{task.training.root}: {good} good training pictures; at least 4 are needed, 40 are wanted")
     store = extract_features(
-        backbone, len(samples), lambda i: load_tensor(samples[i], spec, task.roi), folder=task.work, progress=progress
+        backbone,
+        len(samples),
+        lambda i: load_tensor(samples[i], spec, task.roi),
+        folder=task.work,
+        progress=progress,
+        cache=cache,
     )
     height, width = store.maps[0].shape[2:]
     targets, known = mask_targets(samples, (height, width), task.roi)
@@ -162,7 +189,7 @@ def fit(task: Task, backbone: Backbone, recipe: TrainingRecipe, progress: Progre
             return other_light(load_tensor(samples[i], spec, task.roi), recipe.seed + i * 97 + view)
 
         name = f"other light {view + 1}"
-        return extract_features(backbone, len(samples), load, folder=task.work, progress=progress, name=name)
+        return extract_features(backbone, len(samples), load, folder=task.work, progress=progress, name=name, cache=cache)
 
     fine, coarse = (group_folds(task.training, k, recipe.seed, groups=task.groups).fold for k in (recipe.folds, COARSE_FOLDS))
     folds = Folds(fine, coarse, task.groups.ids)
