@@ -9,7 +9,7 @@ from torch import nn
 
 from qc.training.features import FeatureStore, Taps
 from qc.training.logistic import fit_logistic
-from qc.training.mahalanobis import MIN_GOOD, fit_mahalanobis, pooled_columns
+from qc.training.mahalanobis import MIN_GOOD, fit_mahalanobis
 from qc.training.patch_branch import fit_patch_branch
 
 GOOD_ONLY = ("patch", "mahalanobis")
@@ -71,9 +71,9 @@ def fit_branch(name: str, material: Material, index: Index) -> nn.Module:
     """Fit one branch on the images with these indices; good-only branches ignore the defects among them."""
     if name == "patch":
         return fit_patch_branch(material.store, material.good(index), material.seed)
-    if name == "mahalanobis":
-        return fit_mahalanobis(material.store, material.good(index), pooled_columns(material.channels, material.taps))
     columns = 3 * sum(material.channels[: material.taps])
+    if name == "mahalanobis":
+        return fit_mahalanobis(material.store, material.good(index), columns)
     return fit_logistic(material.store, index, material.labels, columns, material.weights)
 
 

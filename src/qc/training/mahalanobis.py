@@ -6,7 +6,7 @@ After Rippel et al. (ICPR 2020, arXiv 2005.14140), with the Ledoit-Wolf shrunk c
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
+from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor, nn
 
 from qc.training.features import FeatureStore, Taps
@@ -14,47 +14,61 @@ from qc.training.features import FeatureStore, Taps
 MIN_GOOD = 16
 """Below this many good images the distance says nothing (measured: it needs more than 15)."""
 
+RANK = 512
+"""Directions with a variance of their own; the rest share one. Fewer good images than this span no more anyway."""
+
 
 class MahalanobisBranch(nn.Module):
-    """columns: which pooled features count; whiten: (P, P) to unit covariance; centre: (P,) the whitened mean."""
+    """centre, scale: (P,) of the first P pooled features; directions: (P, r); precision: (r,) above that of the rest."""
 
-    columns: Tensor
-    whiten: Tensor
     centre: Tensor
+    scale: Tensor
+    directions: Tensor
+    precision: Tensor
 
-    def __init__(self, columns: Tensor, whiten: Tensor, centre: Tensor) -> None:
+    def __init__(self, centre: Tensor, scale: Tensor, directions: Tensor, precision: Tensor, rest: float) -> None:
         super().__init__()
-        self.register_buffer("columns", columns)
-        self.register_buffer("whiten", whiten)
         self.register_buffer("centre", centre)
+        self.register_buffer("scale", scale)
+        self.register_buffer("directions", directions)
+        self.register_buffer("precision", precision)
+        self.rest = rest
 
     def forward(self, taps: Taps) -> Tensor:
         """(N,): distance in standard deviations of the shrunk model."""
-        x = taps.pooled.index_select(1, self.columns)
-        distance: Tensor = (x @ self.whiten - self.centre).square().sum(1).sqrt()
-        return distance
+        x = (taps.pooled[:, : self.centre.shape[0]] - self.centre) * self.scale
+        within = (x @ self.directions).square() @ self.precision
+        return (self.rest * x.square().sum(1) + within).clamp_min(1e-6).sqrt()
 
 
-def fit_mahalanobis(store: FeatureStore, good: NDArray[np.int64], columns: NDArray[np.int64]) -> MahalanobisBranch:
-    """columns: which pooled features to use. good: indices, at least two images."""
-    x = store.pooled[good][:, columns].astype(np.float64)
-    scale = x.std(0) + 1e-6
-    covariance, _ = ledoit_wolf((x - x.mean(0)) / scale)
-    values, vectors = np.linalg.eigh(covariance)
-    whiten = (vectors / np.sqrt(np.maximum(values, 1e-8))) / scale[:, None]
-    return MahalanobisBranch(
-        torch.from_numpy(columns),
-        torch.from_numpy(whiten.astype(np.float32)),
-        torch.from_numpy((x.mean(0) @ whiten).astype(np.float32)),
-    )
+def fit_mahalanobis(store: FeatureStore, good: NDArray[np.int64], columns: int) -> MahalanobisBranch:
+    """columns: how many pooled features to use. good: indices, at least two images.
 
-
-def pooled_columns(channels: tuple[int, ...], taps: int) -> NDArray[np.int64]:
-    """Columns of the averages and deviations of the first ``taps`` taps in the pooled vector (mean, max, deviation per tap).
-
-    Measured in the sum with the patch branch, AUROC with / without the deviations: bottles .977 / .976, cookies .982 / .964,
-    magnetic tiles .701 / .686. The maxima add nothing reliable and would double the matrix.
+    Averages, maxima and deviations of every tap count. Measured against averages and deviations alone, AUROC out of fold: cookies
+    .955 / .940, magnetic tiles .839 / .836, bottles .981 / .980, boards .669 / .670.
     """
-    starts = np.cumsum([0, *(3 * c for c in channels)])
-    parts = [np.concatenate([np.arange(c) + starts[i], np.arange(c) + starts[i] + 2 * c]) for i, c in enumerate(channels[:taps])]
-    return np.concatenate(parts)
+    x = store.pooled[good][:, :columns].astype(np.float64)
+    centre, scale = x.mean(0), 1 / (x.std(0) + 1e-6)
+    z = (x - centre) * scale
+    variances, directions = _principal(z)
+    shrinkage = float(ledoit_wolf_shrinkage(z, assume_centered=True))
+    common = float(np.square(z).mean())
+    precisions = 1 / np.maximum((1 - shrinkage) * variances + shrinkage * common, 1e-8)
+    floor = 1 / max(shrinkage * common, 1e-8)
+    left_out = np.concatenate([precisions[RANK:], np.full(max(columns - len(precisions), 0), floor)])
+    rest = float(left_out.mean()) if len(left_out) else 0.0
+    kept = directions[:, :RANK]
+    tensors = (centre, scale, kept, precisions[:RANK] - rest)
+    return MahalanobisBranch(*(torch.from_numpy(np.ascontiguousarray(t, np.float32)) for t in tensors), rest)
+
+
+def _principal(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variances, largest first, and their directions (P, min(n, P)), by whichever of Gram matrix and covariance is smaller."""
+    n, columns = z.shape
+    if n >= columns:
+        values, vectors = np.linalg.eigh(z.T @ z / n)
+        return values[::-1], vectors[:, ::-1]
+    values, vectors = np.linalg.eigh(z @ z.T / n)
+    kept = values > 1e-9 * values[-1]
+    values, vectors = values[kept][::-1], vectors[:, kept][:, ::-1]
+    return values, z.T @ vectors / np.sqrt(n * values)

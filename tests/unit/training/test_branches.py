@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.covariance import ledoit_wolf
 
 from qc.domain.errors import TrainingError
 from qc.domain.model import InputSpec
@@ -12,8 +13,9 @@ from qc.training.cell_branch import cell_loss, new_cells
 from qc.training.console import silent_progress
 from qc.training.course import Lesson, Plan, take_course
 from qc.training.cross_validation import out_of_fold, patch_out_of_fold
-from qc.training.features import extract_features
+from qc.training.features import FeatureStore, Taps, extract_features
 from qc.training.finetune import new_tail, tail_loss
+from qc.training.mahalanobis import fit_mahalanobis
 from qc.training.metrics import auroc
 from qc.training.patch_branch import greedy_k_center
 
@@ -118,7 +120,19 @@ def test_peaks_and_scores_of_the_patch_branch_come_from_the_same_maps(material, 
 def test_good_only_branches_do_not_look_at_defects(material):
     with_defects = fit_branch("mahalanobis", material, np.arange(GOOD + DEFECTS))
     without = fit_branch("mahalanobis", material, np.arange(GOOD))
-    torch.testing.assert_close(with_defects.whiten, without.whiten)
+    torch.testing.assert_close(with_defects.directions, without.directions)
+
+
+@pytest.mark.parametrize("count", [60, 20], ids=["more images than features", "fewer"])
+def test_distance_is_that_of_the_shrunk_covariance(count):
+    rng = np.random.default_rng(1)
+    x = (rng.normal(size=(count, 30)) @ rng.normal(size=(30, 30))).astype(np.float32)
+    branch = fit_mahalanobis(FeatureStore([], x), np.arange(count), 30)
+    z = (x - x.mean(0)) / (x.std(0) + 1e-6)
+    covariance, _ = ledoit_wolf(z.astype(np.float64), assume_centered=True)
+    expected = np.sqrt(np.einsum("ni,ij,nj->n", z, np.linalg.inv(covariance), z))
+    ours = branch(Taps(torch.zeros(0), torch.zeros(0), None, torch.from_numpy(x))).numpy()
+    np.testing.assert_allclose(ours, expected, rtol=2e-3)
 
 
 def test_which_branches_the_labels_allow():
