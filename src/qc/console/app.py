@@ -35,7 +35,7 @@ from qc.console.openapi import openapi_document
 from qc.console.pictures import Pictures
 from qc.console.rates import RatesReader
 from qc.console.report import ReportApi
-from qc.console.schema import SessionAnswer
+from qc.console.schema.people import SessionAnswer
 from qc.domain.clock import SystemClock
 from qc.domain.frame import Shot
 from qc.domain.inspection import Inspection

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from qc.console.accounts import Role
-from qc.console.schema import Problem
+from qc.console.schema.base import Problem
 from qc.domain.errors import CommandError, LabelError, QcError, StoreError, UnknownPart
 from qc.domain.ports import Command
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from pydantic.json_schema import models_json_schema
 
 from qc.console.endpoint import Endpoint
-from qc.console.schema import Problem
+from qc.console.schema.base import Problem
 
 Refs: TypeAlias = Mapping[Any, Any]
 """Model -> reference to its schema."""

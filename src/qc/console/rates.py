@@ -8,7 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from qc.console.api.answers import rate_answer
-from qc.console.schema import (
+from qc.console.schema.quality import (
     DifferenceAnswer,
     EvidenceAnswer,
     InspectorAnswer,

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from qc.console.accounts import Role
 from qc.console.api.answers import alarm_answer
 from qc.console.endpoint import Call, Endpoint
-from qc.console.schema import AckBody, AlarmsAnswer, AlarmsQuery, Done, SnoozeBody
+from qc.console.schema.alarms import AckBody, AlarmsAnswer, AlarmsQuery, SnoozeBody
+from qc.console.schema.base import Done
 from qc.control import Control
 from qc.domain.ports import AlarmBook, AlarmStore
 from qc.domain.record import Json

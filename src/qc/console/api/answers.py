@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from qc.console.schema import AlarmAnswer, AuditAnswer, LabelAnswer, PartAnswer, RateAnswer, RegionAnswer
+from qc.console.schema.alarms import AlarmAnswer
+from qc.console.schema.parts import AuditAnswer, LabelAnswer, PartAnswer, RegionAnswer
+from qc.console.schema.quality import RateAnswer
 from qc.domain.alarm import Alarm
 from qc.domain.record import AuditEntry, InspectionRecord
 from qc.domain.truth import Label, Rate

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from qc.console.accounts import Role
 from qc.console.endpoint import Call, Endpoint
 from qc.console.pictures import Pictures
-from qc.console.schema import Done, LabelBody, LabelDone, NextBody, ProgressAnswer, TicketAnswer, TicketsAnswer
+from qc.console.schema.base import Done
+from qc.console.schema.labels import LabelBody, LabelDone, NextBody, ProgressAnswer, TicketAnswer, TicketsAnswer
 from qc.domain.errors import UnknownPart
 from qc.domain.ports import Clock
 from qc.domain.record import Json

@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from qc.console.accounts import Role
 from qc.console.api.answers import audit_answer
 from qc.console.endpoint import Call, Endpoint
-from qc.console.schema import (
+from qc.console.schema.base import Done
+from qc.console.schema.line import (
     CameraBody,
     ChallengeAnswer,
     ChallengeBody,
-    Done,
     LineAnswer,
     ModelAnswer,
     ModelBody,

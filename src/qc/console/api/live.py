@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from qc.console.endpoint import Call, Endpoint
-from qc.console.schema import CameraAnswer, MqttAnswer, StatusAnswer
+from qc.console.schema.live_state import CameraAnswer, MqttAnswer, StatusAnswer
 from qc.domain.alarm import Action
 from qc.domain.ports import Clock
 from qc.line import LineStatus

@@ -11,7 +11,7 @@ from qc.console.endpoint import Call, Endpoint, Refused
 from qc.console.export import Exporter
 from qc.console.live import LiveFeed
 from qc.console.pictures import Pictures
-from qc.console.schema import (
+from qc.console.schema.parts import (
     AuditQuery,
     AuditTrail,
     EventAnswer,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from qc.console.endpoint import Call, Endpoint
-from qc.console.schema import QualityAnswer, QualityQuery
+from qc.console.schema.quality import QualityAnswer, QualityQuery
 
 QualityReader = Callable[[QualityQuery], QualityAnswer]
 

@@ -7,7 +7,8 @@ from starlette.responses import JSONResponse, Response
 from qc.console.accounts import Accounts, Role
 from qc.console.endpoint import Call, Endpoint, Refused, Visitor
 from qc.console.login_guard import LoginGuard
-from qc.console.schema import Done, LoginBody, PasswordBody, SessionAnswer, UserAnswer, UserBody, UsersAnswer
+from qc.console.schema.base import Done
+from qc.console.schema.people import LoginBody, PasswordBody, SessionAnswer, UserAnswer, UserBody, UsersAnswer
 from qc.domain.errors import CommandError
 from qc.domain.record import Json
 
