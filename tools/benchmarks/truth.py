@@ -1,5 +1,6 @@
 """The truth street against the real line, in simulated production with real cells and the real model's answers (docs/truth.md).
 
+causes       the same decays with monitor, halt policy and labels alone (no line, store, broker): tens of seeds
 coverage     productions of 20,000 parts: do the intervals cover, are the planned labels asked?
 decays       injected decays: first alarm, parts and labels until then, cause; with a confusion table
 in-control   100,000 healthy parts with lot-to-lot noise: false alarms
@@ -18,6 +19,7 @@ from benchmarks.truth_bank import Bank, build_bank
 from benchmarks.truth_coverage import covers, repeat
 from benchmarks.truth_decays import DECAYS, Outcome, confusion, run_seed
 from benchmarks.truth_end_to_end import end_to_end
+from benchmarks.truth_quick import quick_decay
 from benchmarks.truth_world import VARIANT, World
 from qc.commands.logs import set_up_logs
 from qc.settings import load_recipes
@@ -27,7 +29,7 @@ SHIFTS, PER_SHIFT = 10, 2000
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="bench.py truth", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["coverage", "decays", "in-control", "end-to-end"])
+    parser.add_argument("what", choices=["causes", "coverage", "decays", "in-control", "end-to-end"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="one repetition each")
     parser.add_argument("--parts", type=int, help="in-control: 100,000; end-to-end: 2,000")
     parser.add_argument("--only", default="", help="decays whose name holds this")
@@ -44,6 +46,14 @@ def main(arguments: list[str]) -> int:
                 for seed in options.seeds
                 for outcome in run_seed(bank, World(), seed, lambda outcome: _note(asdict(outcome), options.out), options.only)
             ]
+            print(decay_table(outcomes))
+        case "causes":
+            recipe = load_recipes(ROOT / "configs" / "recipes")[VARIANT]
+            outcomes = []
+            for one in (one for one in DECAYS if options.only in one.name and not one.stage.frozen):
+                for seed in options.seeds:
+                    outcomes.append(quick_decay(bank, recipe, World(), seed, one))
+                    _note(asdict(outcomes[-1]), options.out)
             print(decay_table(outcomes))
         case "in-control":
             for seed in options.seeds:
@@ -78,8 +88,8 @@ def _coverage(bank: Bank, seeds: Sequence[int], out: Path | None) -> None:
 def decay_table(outcomes: Sequence[Outcome]) -> str:
     """Markdown: one row per decay with medians over the seeds, then how often which cause was named."""
     lines = [
-        "| where | decay | first alarm | parts | labels | cause of the first alarm | a shift later |",
-        "|---|---|---|---|---|---|---|",
+        "| where | decay | first alarm | parts | labels | its cause at once | named rightly after | a shift later |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for one in DECAYS:
         found = [outcome for outcome in outcomes if outcome.decay == one.name]
@@ -91,7 +101,9 @@ def decay_table(outcomes: Sequence[Outcome]) -> str:
         later = ", ".join(f"{name} {n}x" for name, n in _counted([outcome.later or "none" for outcome in found]))
         parts = f"{statistics.median(o.parts for o in heard):.0f}" if heard else f"none in {found[0].parts}"
         labels = f"{statistics.median(o.labels for o in heard):.0f}" if heard else f"{found[0].labels}"
-        lines.append(f"| {one.where} | {one.name} | {firsts} | {parts} | {labels} | {causes} | {later} |")
+        named = [outcome.named for outcome in heard if outcome.named >= 0]
+        after = f"{statistics.median(named):.0f} parts ({len(named)} of {len(found)})" if named else "never" if one.causes else ""
+        lines.append(f"| {one.where} | {one.name} | {firsts} | {parts} | {labels} | {causes} | {after} | {later} |")
     return "\n".join([*lines, "", json.dumps(confusion(list(outcomes)), indent=1)])
 
 

@@ -6,13 +6,13 @@ them also goes through a restart. A run ends one shift after its first alarm, or
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from benchmarks.truth_bank import Bank
-from benchmarks.truth_world import Plant, Stage, World
+from benchmarks.truth_world import Plant, Seen, Stage, World
 
 COMMISSIONING = 6
 """Shifts; the monitor's reference takes 40 lots of 250 parts, five shifts."""
@@ -54,7 +54,7 @@ DECAYS = (
 class Outcome:
     """first: quantity of the first alarm ("" none), its cause, parts and labels since the decay began; later: its cause a shift on.
 
-    others: further alarms, as quantity:cause.
+    others: further alarms, as quantity:cause. named: parts until the first alarm had a right cause, -1 if it never did.
     """
 
     decay: str
@@ -65,6 +65,7 @@ class Outcome:
     labels: int
     later: str
     others: tuple[str, ...]
+    named: int = -1
 
 
 def commission(bank: Bank, world: World, seed: int, folder: Path) -> datetime:
@@ -91,12 +92,24 @@ def decay(bank: Bank, world: World, seed: int, one: Decay, *, commissioned: Path
                 if had:
                     break
             seen = [alarm for key, alarm in plant.watch.alarms.items() if key not in before]
+    return outcome(one, seed, seen, plant.watch.parts, plant.watch.labels)
+
+
+def outcome(one: Decay, seed: int, seen: Sequence[Seen], parts: int, labels: int, *, began: tuple[int, int] = (0, 0)) -> Outcome:
+    """seen: the alarms since the decay began, which was after so many parts and labels; parts, labels: at the end."""
     if not seen:
-        return Outcome(one.name, seed, "", "", plant.watch.parts, plant.watch.labels, "", ())
+        return Outcome(one.name, seed, "", "", parts - began[0], labels - began[1], "", ())
     first = min(seen, key=lambda alarm: (alarm.part, alarm.labels))
-    others = tuple(f"{s.first.quantity}:{s.first.cause.value}" for s in seen if s is not first)
     return Outcome(
-        one.name, seed, first.first.quantity, first.first.cause.value, first.part, first.labels, first.latest.cause.value, others
+        one.name,
+        seed,
+        first.first.quantity,
+        first.first.cause.value,
+        first.part - began[0],
+        first.labels - began[1],
+        first.latest.cause.value,
+        tuple(f"{s.first.quantity}:{s.first.cause.value}" for s in seen if s is not first),
+        min((part - began[0] for cause, part in first.causes.items() if cause in one.causes), default=-1),
     )
 
 

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from benchmarks.truth_bank import LEVEL_SHARES, LEVELS, Bank, levels_of
-from benchmarks.truth_decays import COMMISSIONING, LONGEST, Decay, Outcome
-from benchmarks.truth_world import BOUNDS, LOT, START, VARIANT, Stage, World
+from benchmarks.truth_decays import COMMISSIONING, LONGEST, Decay, Outcome, outcome
+from benchmarks.truth_world import BOUNDS, LOT, START, VARIANT, Seen, Stage, World
 from qc.decide.halt import HaltState, step
 from qc.domain.alarm import Action, Alarm
 from qc.domain.inspection import Inspection
@@ -67,8 +67,7 @@ class QuickPlant:
         self._plans: dict[str, SamplingPlan] = {}
         self.monitor = Monitor(self.book, settings, lambda _v, _r, window: self._plans.get(window))
         self.halt, self.parts, self.labels, self.asked = HaltState(), 0, 0, 0
-        self.seen: dict[str, tuple[Alarm, int, int]] = {}
-        self.latest: dict[str, Alarm] = {}
+        self.seen: dict[str, Seen] = {}
         self._number, self._shift = 0, 0
         self._drawn: list[tuple[SampleTicket, bool, bool]] = []
         self._history: list[tuple[float, bool]] = []
@@ -186,8 +185,9 @@ class QuickPlant:
 
     def _look(self) -> None:
         for alarm in self.book.open_alarms():
-            self.seen.setdefault(alarm.alarm_id, (alarm, self.parts, self.labels))
-            self.latest[alarm.alarm_id] = alarm
+            seen = self.seen.setdefault(alarm.alarm_id, Seen(alarm, alarm, self.parts, self.labels))
+            seen.latest = alarm
+            seen.causes.setdefault(alarm.cause.value, self.parts)
 
     # --- labels -------------------------------------------------------------------------------------------
 
@@ -270,12 +270,11 @@ def quick_decay(bank: Bank, recipe: Recipe, world: World, seed: int, one: Decay)
         plant.shift()
         if had:
             break
-    seen = {key: found for key, found in plant.seen.items() if key not in before}
-    if not seen:
-        return Outcome(one.name, seed, "", "", plant.parts - parts, plant.labels - labels, "", ())
-    key = min(seen, key=lambda k: seen[k][1:])
-    first, at, given = seen[key]
-    others = tuple(f"{a.quantity}:{plant.latest[k].cause.value}" for k, (a, _, _) in seen.items() if k != key)
-    return Outcome(
-        one.name, seed, first.quantity, first.cause.value, at - parts, given - labels, plant.latest[key].cause.value, others
+    return outcome(
+        one,
+        seed,
+        [seen for key, seen in plant.seen.items() if key not in before],
+        plant.parts,
+        plant.labels,
+        began=(parts, labels),
     )

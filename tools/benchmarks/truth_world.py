@@ -158,12 +158,15 @@ class ReplayInspector:
 
 @dataclass(slots=True)
 class Seen:
-    """The first and the latest word of one alarm. part: how many parts had been recorded; labels: and answered."""
+    """The first and the latest word of one alarm. part: how many parts had been recorded; labels: and answered.
+
+    causes: every cause that it named, with the part at which it did so first."""
 
     first: Alarm
     latest: Alarm
     part: int
     labels: int
+    causes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -186,6 +189,7 @@ class Watcher:
         for alarm in self.edge.alarms.open_alarms():
             seen = self.alarms.setdefault(alarm.alarm_id, Seen(alarm, alarm, self.parts, self.labels))
             seen.latest = alarm
+            seen.causes.setdefault(alarm.cause.value, self.parts)
 
 
 class Plant:

@@ -11,7 +11,7 @@ from qc.domain.alarm import Cause
 from qc.monitor.cause import Findings
 from qc.monitor.input_watch import EMBEDDING, QUALITY, REJECT_RATE, SCORE, InputWatch
 from qc.monitor.label_watch import DETECTION, FALSE_POSITIVE, PREVALENCE, LabelWatch
-from qc.monitor.novelty import UNLIKE_SHARE
+from qc.monitor.novelty import strikes
 from qc.monitor.reference import QUALITY_FEATURES, SCORE_FEATURES
 from qc.monitor.score_move import ScoreMove
 
@@ -59,7 +59,7 @@ def findings_of(
         only_high_scores=move.only_high,
         high_scores_text=move.text,
         threshold_text=_threshold_text(effect) if effect else "",
-        rejects_unlike=unlike > UNLIKE_SHARE * rejects,
+        rejects_unlike=strikes(unlike, rejects),
         rejects_text=f"{unlike} of the latest {rejects} rejected parts look like none before" if unlike else "",
         reject_rate_moved=any(watch.moved(REJECT_RATE) for watch in learned),
         rejects_rose=any(watch.moved(REJECT_RATE) and watch.rejects_rose for watch in learned),

@@ -18,7 +18,7 @@ from qc.label.strata import judged_rejected
 from qc.monitor.embeddings import MEMORIES, direction_log_factors
 from qc.monitor.evidence import log_mean, log_threshold
 from qc.monitor.lots import DELTAS, log_odds, score_features, two_sided_log_factors
-from qc.monitor.novelty import FEWEST, LATEST
+from qc.monitor.novelty import FEWEST, LATEST, LONG, strikes
 from qc.monitor.reference import QUALITY_FEATURES, SCORE_FEATURES, LotData, Reference, sketches_of
 from qc.monitor.reject_rate import TwoSidedRejectRate, null_rates
 from qc.monitor.score_move import ScoreMove, ScoreTrail
@@ -76,7 +76,7 @@ class InputWatch:
         self._trail = ScoreTrail()
         self._decided: deque[tuple[float, bool]] = deque(maxlen=settings.lot_parts)
         """Score and decision of the latest parts."""
-        self._rejected: deque[NDArray[np.float32]] = deque(maxlen=LATEST)
+        self._rejected: deque[NDArray[np.float32]] = deque(maxlen=LONG)
         self._state = self._between_lots()
 
     def update(self, record: InspectionRecord) -> bool:
@@ -174,10 +174,16 @@ class InputWatch:
 
     @property
     def unlike_rejects(self) -> tuple[int, int]:
-        """Of the latest rejects, how many look like nothing in the reference; (0, 0) when that cannot be told."""
+        """Of the latest rejects, how many look like nothing in the reference; (0, 0) when that cannot be told.
+
+        Of the last few when these are striking, otherwise of as many as are kept."""
         if self.reference is None or self.reference.look is None or len(self._rejected) < FEWEST:
             return 0, 0
-        return int(self.reference.look.unlike(sketches_of(self._rejected)).sum()), len(self._rejected)
+        unlike = self.reference.look.unlike(sketches_of(self._rejected))
+        newest = unlike[-LATEST:]
+        if strikes(int(newest.sum()), len(newest)):
+            return int(newest.sum()), len(newest)
+        return int(unlike.sum()), len(unlike)
 
     @staticmethod
     def z(quantity: str, lot: TestedLot) -> Floats:

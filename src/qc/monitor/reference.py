@@ -137,7 +137,7 @@ class Reference:
             "embedding": embedding,
             "reject_rate": self.reject_rate,
             "accept_below": self.accept_below,
-            "look": None if self.look is None else {"centre": self.look.centre.tolist(), "radius": self.look.radius},
+            "look": None if self.look is None else _look_state(self.look),
         }
 
     @classmethod
@@ -155,7 +155,7 @@ class Reference:
             None if state["quality"] is None else _lots_restored(state["quality"]),
             axes,
             float(str(state["reject_rate"])),
-            _look_restored(state["look"], axes),
+            _look_restored(state["look"]),
             float(str(state["accept_below"])),
         )
 
@@ -169,10 +169,14 @@ def _lots_restored(state: Json) -> LotReference:
     return LotReference(np.array(state["mean"], float), np.array(state["sigma"], float), int(str(state["lots"])))
 
 
-def _look_restored(state: Json, embedding: EmbeddingReference | None) -> RejectLook | None:
-    if not isinstance(state, dict) or embedding is None:
+def _look_state(look: RejectLook) -> dict[str, Json]:
+    return {"centre": look.centre.tolist(), "axes": look.axes.tolist(), "radius": look.radius}
+
+
+def _look_restored(state: Json) -> RejectLook | None:
+    if not isinstance(state, dict):
         return None
-    return RejectLook(np.array(state["centre"], float), embedding.axes, float(str(state["radius"])))
+    return RejectLook(np.array(state["centre"], float), np.array(state["axes"], float), float(str(state["radius"])))
 
 
 def _rows(values: Json) -> list[Json]:

@@ -30,14 +30,25 @@ def rejected(record: InspectionRecord) -> InspectionRecord:
 
 def test_a_look_needs_rejects_and_tells_the_unlike_from_the_like() -> None:
     rng = np.random.default_rng(0)
-    accepted, axes = rng.normal(size=(300, 6)), np.eye(6)[:, :4]
-    rejects = rng.normal(size=(200, 6)) + np.array([3, 0, 0, 0, 0, 0])
+    accepted, axes = rng.normal(size=(300, 6)) * [3, 2, 1, 1, 1, 1], np.eye(6)
+    rejects = accepted[:200] + np.array([9, 0, 0, 0, 0, 0])
     assert RejectLook.of(accepted, rejects[: FEWEST_REFERENCE - 1], axes) is None
     look = RejectLook.of(accepted, rejects, axes)
     assert look is not None
-    along, across = rejects + np.array([9, 0, 0, 0, 0, 0]), rejects + np.array([0, 0, 0, 0, 9, 0])
-    assert look.unlike(along).mean() < 0.05  # more of the known kind lies along the axes
-    assert look.unlike(across).mean() > 0.95
+    assert look.unlike(rejects[::2]).mean() < 0.05
+    assert look.unlike(rejects + np.array([0, 0, 0, 0, 8, 0])).mean() > 0.9  # eight spreads along a direction of its own
+    assert look.unlike(rejects + np.array([4, 0, 0, 0, 0, 0])).mean() < 0.5  # hardly more than one spread along a known one
+
+
+def test_an_embedding_with_as_many_values_as_axes_is_no_rounding_error() -> None:
+    """What 64 axes leave of 64 values is nothing: the distance along them must tell."""
+    rng = np.random.default_rng(1)
+    accepted, axes = rng.normal(size=(400, 64)), np.linalg.qr(rng.normal(size=(64, 64)))[0]
+    rejects = rng.normal(size=(200, 64))
+    look = RejectLook.of(accepted, rejects, axes)
+    assert look is not None
+    assert look.radius > 1
+    assert look.unlike(rejects + 10 * axes[:, 0]).all()
 
 
 def test_rejects_like_before_are_no_new_appearance_and_others_are(learned: tuple[InputWatch, Production]) -> None:
@@ -45,8 +56,8 @@ def test_rejects_like_before_are_no_new_appearance_and_others_are(learned: tuple
     for record in production.parts(200):
         watch.update(rejected(record))
     unlike, rejects = watch.unlike_rejects
-    assert rejects == 25
-    assert unlike <= 3
+    assert rejects == 75
+    assert unlike <= 8
     production.appearance = 6.0
     for record in production.parts(25):
         watch.update(rejected(record))
