@@ -72,6 +72,21 @@ def replay(
 
 
 @app.command()
+def relearn(
+    config: Config,
+    variant: Annotated[str, typer.Argument(help="Whose parts look right as they are now.")],
+    reason: Annotated[str, typer.Option(help="Why: goes into the audit trail.")],
+    camera: Annotated[str, typer.Option(help="Default: every camera.")] = "",
+    operator: Annotated[str, typer.Option(help="Who; default: the user that runs this.")] = "",
+    edge: Annotated[str, typer.Option(help="site/area/line/edge.")] = "",
+) -> None:
+    """Have a running edge's monitor learn anew what normal parts look like."""
+    from qc.commands.relearn import relearn as again
+
+    raise typer.Exit(again(config, edge, variant, camera=camera, reason=reason, operator=operator))
+
+
+@app.command()
 def demo(
     parts: Annotated[int, typer.Option(min=1, help="Parts to inspect, half of them after the changeover.")] = 400,
     rate: Annotated[float, typer.Option(min=0.1, help="Parts per second.")] = 12.0,

@@ -186,6 +186,16 @@ class Monitor:
             for quantity in INPUTS:
                 self._follow_up.forget((quantity, f"{variant}/{camera_id}"))
 
+    def cameras_of(self, variant: str) -> list[str]:
+        """Cameras that have seen the variant."""
+        with self._lock:
+            return sorted(camera for of, camera in self._inputs if of == variant)
+
+    @property
+    def reference_parts(self) -> int:
+        """Parts that a reference takes."""
+        return self._settings.inputs.lot_parts * self._settings.inputs.reference_lots
+
     # --- what is known ------------------------------------------------------------------------------------
 
     def readings(self) -> list[Reading]:

@@ -100,6 +100,15 @@ class ChallengeCommand(CommandPayload):
     operator: Text = ""
 
 
+class RelearnCommand(CommandPayload):
+    """What a variant's parts look like from now on (to one camera, or to all) is normal: the monitor collects a new reference of its inputs."""
+
+    variant: Name
+    camera: Name | None = None
+    operator: Name
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
 class ModelCommand(CommandPayload):
     """Steps of a model's release: shadow (without model: end it), canary, promote, rollback (ends the canary first).
 
@@ -127,6 +136,7 @@ COMMANDS: Final[Mapping[str, type[CommandPayload]]] = {
     "snapshot": SnapshotCommand,
     "label": LabelCommand,
     "challenge": ChallengeCommand,
+    "relearn": RelearnCommand,
     "model": ModelCommand,
 }
 

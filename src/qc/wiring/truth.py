@@ -144,7 +144,7 @@ class TruthStreet:
 
     def commands(self) -> dict[str, CommandHandler]:
         """The commands that this street serves."""
-        return {"label": self._label, "challenge": self._challenge}
+        return {"label": self._label, "challenge": self._challenge, "relearn": self._relearn}
 
     def submit_label(self, fields: Mapping[str, object]) -> Accepted:
         """Check and store one label; further looks that it makes necessary are asked for. Raises LabelError."""
@@ -166,6 +166,19 @@ class TruthStreet:
             raise CommandError("unknown_challenge", str(error)) from error
         self.register.announce(challenge_id, part_id=None if part_id is None else str(part_id))
         return {"challenge_id": challenge_id, "defect_type": part.defect_type, "severity": part.severity}
+
+    def _relearn(self, command: Command) -> Mapping[str, Json]:
+        variant, camera = str(command.body["variant"]), command.body.get("camera")
+        known = self.monitor.cameras_of(variant)
+        if not known or camera not in {None, *known}:
+            there = f"there are {', '.join(known)}" if known else "no part of this variant was judged since it is watched"
+            raise CommandError("unknown_reference", f"no reference of {variant!r} on camera {camera!r} is kept; {there}")
+        cameras = known if camera is None else [str(camera)]
+        for name in cameras:
+            self.monitor.relearn(variant, name)
+        self._alarm_store.put_state(_STATE, self.monitor.state(), self._clock.now())  # a crash must not bring the old one back
+        log.info("reference_discarded", variant=variant, cameras=cameras, reason=command.body["reason"])
+        return {"variant": variant, "cameras": list(cameras), "parts_needed": self.monitor.reference_parts}
 
     def _ask(self, tickets: Sequence[SampleTicket]) -> None:
         """Have further looks labelled: their requests look like any other."""

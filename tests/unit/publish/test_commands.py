@@ -18,6 +18,7 @@ GOOD = {
     "snapshot": {},
     "label": {"ticket_id": "T-1", "truth": "defect", "labeller": "anna", "defect_type": "crack", "seconds_spent": 1.5},
     "challenge": {"challenge_id": "C-1", "part_id": "P-10"},
+    "relearn": {"variant": "poly", "operator": "anna", "reason": "new lamps"},
     "model": {"action": "canary", "model": "pv-2", "share": 0.1},
 }
 

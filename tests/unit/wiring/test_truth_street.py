@@ -8,7 +8,10 @@ from tests.system.edge_process import write_settings
 from tests.unit.wiring.test_edge import NO_BROKER, edge_of, until
 
 from qc.domain.clock import SystemClock
+from qc.domain.errors import CommandError
+from qc.domain.ports import Command
 from qc.label.intake import LabelIntake
+from qc.record.alarm_store import SqliteAlarmStore
 from qc.settings import load_line
 from qc.wiring.truth import stop_calendar
 
@@ -50,3 +53,23 @@ def test_every_label_reaches_the_monitor_once(tmp_path: Path, other_process: boo
         for _ in range(25):
             edge.street.upkeep()
         assert len(heard) == 1
+
+
+def test_relearning_is_a_command_that_outlives_a_crash_and_names_what_it_does_not_know(tmp_path: Path) -> None:
+    config = write_settings(tmp_path, 1, mqtt=NO_BROKER)
+    with edge_of(config, 20) as edge:
+        assert until(lambda: edge.line.status().triggers == 20)
+        variant = edge.line.setup.recipe.variant
+        assert until(lambda: edge.street.monitor.cameras_of(variant) != [])
+        body = {"variant": variant, "operator": "ann", "reason": "new lamps"}
+        with pytest.raises(CommandError, match="no reference of"):
+            edge.control.handle(Command("relearn", {**body, "camera": "attic"}, "ann", "mqtt"))
+        done = edge.control.handle(Command("relearn", body, "ann", "mqtt"))
+        assert done["cameras"] == edge.street.monitor.cameras_of(variant)
+        state = SqliteAlarmStore(edge.database).get_state("monitor")
+        assert isinstance(state, dict)
+        ((_, _, _, lots),) = state["inputs"]
+        assert (lots["reference"], lots["learned"]) == (None, [])
+        audited = [(entry.action, entry.outcome.split(":")[0]) for entry in edge.store.audit_trail(action="relearn")]
+        assert ("relearn", "done") in audited
+        assert ("relearn", "refused") in audited

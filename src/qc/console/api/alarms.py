@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from qc.console.accounts import Role
 from qc.console.api.answers import alarm_answer
 from qc.console.endpoint import Call, Endpoint
-from qc.console.schema.alarms import AckBody, AlarmsAnswer, AlarmsQuery, SnoozeBody
+from qc.console.schema.alarms import AckBody, AlarmsAnswer, AlarmsQuery, RelearnBody, SnoozeBody
 from qc.console.schema.base import Done
 from qc.control import Control
+from qc.domain.errors import UnknownPart
 from qc.domain.ports import AlarmBook, AlarmStore
 from qc.domain.record import Json
 
@@ -29,6 +30,11 @@ class AlarmsApi:
                 "POST", "/api/v1/alarms/{alarm_id}/snooze", self._snooze, Done, "Be quiet about it for a while, with a reason",
                 role=Role.OPERATOR, body=SnoozeBody, tag="alarms", errors=(404, 409),
             ),
+            Endpoint(
+                "POST", "/api/v1/alarms/{alarm_id}/relearn", self._relearn, Done,
+                "What this alarm is about is normal from now on: learn a new reference of the inputs",
+                role=Role.ENGINEER, body=RelearnBody, tag="alarms", errors=(404, 409),
+            ),
         ]  # fmt: skip
 
     def _alarms(self, call: Call) -> AlarmsAnswer:
@@ -46,6 +52,16 @@ class AlarmsApi:
     def _snooze(self, call: Call) -> Done:
         body = {"alarm_id": call.path["alarm_id"], "minutes": call.body.minutes, "reason": call.body.reason}
         return Done(result=_flat(self._control.handle(call.command("snooze-alarm", body))))
+
+
+    def _relearn(self, call: Call) -> Done:
+        alarm_id = call.path["alarm_id"]
+        alarm = next((alarm for alarm in self._book.open_alarms() if alarm.alarm_id == alarm_id), None)
+        if alarm is None:
+            raise UnknownPart(f"no current alarm {alarm_id!r}; it may have been cleared")
+        variant, _, camera = alarm.slice.partition("/")
+        body = {"variant": variant, "reason": call.body.reason} | ({"camera": camera} if camera else {})
+        return Done(result=_flat(self._control.handle(call.command("relearn", body))))
 
 
 def _flat(result: Mapping[str, Json]) -> dict[str, bool | int | float | str | None]:

@@ -43,6 +43,10 @@ class AckBody(Body):
     note: Text = ""
 
 
+class RelearnBody(Body):
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
 class SnoozeBody(Body):
     minutes: float = Field(gt=0, le=7 * 24 * 60)
     reason: Annotated[str, Field(min_length=1, max_length=500)]

@@ -50,13 +50,18 @@ function Detail({ alarm, onDone }) {
     ${open && html`<div class="row">
       <button class="primary" disabled=${!allowed || alarm.state === "acknowledged"} onClick=${() => setDialog("ack")}>${t("alarms.acknowledge")}</button>
       <button disabled=${!allowed} onClick=${() => setDialog("snooze")}>${t("alarms.snooze")}</button>
+      ${INPUTS.includes(alarm.quantity) && may("engineer") && html`<button onClick=${() => setDialog("relearn")}>${t("alarms.relearn")}</button>`}
       ${!allowed && html`<a href="#/account">${t("common.login_needed")}</a>`}</div>`}
     ${alarm.evidence_by_cause.length > 0 && html`<div><h3>${t("alarms.speaks")}</h3><${Facts} css="prose" rows=${alarm.evidence_by_cause.map(([cause, sentence]) => [t(`alarms.causes.${cause}`), sentence])} /></div>`}
     ${alarm.parts.length > 0 && html`<div><h3>${t("alarms.pictures")}</h3><${Evidence} events=${alarm.parts.slice(0, 8)} /></div>`}
     ${dialog === "ack" && html`<${Acknowledge} alarm=${alarm} onClose=${() => setDialog("")} onDone=${onDone} />`}
     ${dialog === "snooze" && html`<${Snooze} alarm=${alarm} onClose=${() => setDialog("")} onDone=${onDone} />`}
+    ${dialog === "relearn" && html`<${Relearn} alarm=${alarm} onClose=${() => setDialog("")} onDone=${onDone} />`}
   </${Card}>`;
 }
+
+// Quantities that are compared with a learned reference.
+const INPUTS = ["score", "image_quality", "embedding", "reject_rate"];
 
 const number = (x) => (x === null ? "–" : Math.abs(x) >= 1e4 || (x !== 0 && Math.abs(x) < 0.01) ? x.toExponential(1) : String(Math.round(x * 1000) / 1000));
 
@@ -106,5 +111,22 @@ function Snooze({ alarm, onClose, onDone }) {
       <label class="field">${t("alarms.minutes")}<input name="minutes" type="number" min="1" max="10080" value="30" required /></label>
       <label class="field">${t("alarms.reason")}<textarea name="reason" maxlength="500" required autofocus></textarea></label>
       <div class="row"><button type="button" onClick=${onClose}>${t("common.cancel")}</button><button class="primary" disabled=${busy}>${t("alarms.snooze")}</button></div></form>
+  </${Dialog}>`;
+}
+
+function Relearn({ alarm, onClose, onDone }) {
+  const [run, busy] = useAction();
+  const submit = async (event) => {
+    event.preventDefault();
+    const reason = new FormData(event.target).get("reason");
+    if (await run("POST", `alarms/${alarm.alarm_id}/relearn`, { reason }, t("alarms.done_relearn"))) {
+      onClose();
+      onDone();
+    }
+  };
+  return html`<${Dialog} title=${t("alarms.relearn")} onClose=${onClose}>
+    <form class="form" onSubmit=${submit}><p>${t("alarms.relearn_help")}</p>
+      <label class="field">${t("alarms.reason")}<textarea name="reason" maxlength="500" required autofocus></textarea></label>
+      <div class="row"><button type="button" onClick=${onClose}>${t("common.cancel")}</button><button class="primary" disabled=${busy}>${t("alarms.relearn")}</button></div></form>
   </${Dialog}>`;
 }
