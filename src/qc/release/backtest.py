@@ -1,40 +1,61 @@
 """Back-test: archived parts judged again by any bundle. What would it have decided, and how would the rates have changed?
 
-The results are appended to one file, a JSON line per part, so that an interrupted run goes on where it stopped. The work is cut into chunks
-of event ids; a worker loads the model once and reads pictures itself. Workers are processes of this machine or of a Ray cluster
-(``workers.py``): both run ``judge_chunk``. On a cluster the record database and the pictures must lie on a shared file system.
+The results are appended to one file, a JSON line per part below a line that names the model, so that an interrupted run goes on where it
+stopped. The work is cut into chunks of event ids; a worker loads the model once and reads pictures itself. Workers are processes of this
+machine or of a Ray cluster (``workers.py``): both run ``judge_chunk``. On a cluster the record database and the pictures must lie on a shared
+file system.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from qc.domain.errors import BadImage, InspectionError, ReleaseError, UnknownPart
+from qc.domain.model import ModelCard
 from qc.domain.ports import Inspector
 from qc.domain.recipe import Recipe
 from qc.domain.record import InspectionRecord
+from qc.domain.verdict import Decision
 from qc.ingest.decode import decode
 from qc.inspection.session import Runtime, load_inspector
+from qc.record.archive_policy import ArchivePolicy
 from qc.record.database import Database
 from qc.record.image_reader import ImageReader
+from qc.record.part_search import PartQuery, PartSearch
 from qc.release.workers import Workers
 
-CHUNK = 50
+CHUNK = 20
+"""Parts whose results an interruption may lose, per process."""
+_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker must know. Thresholds are those at which the bundle would decide."""
+    """What a worker must know. recipes: for region and ignored areas; a recipe that names this very model gives its thresholds too."""
 
     bundle: Path
+    card: ModelCard
     database: Path
     images: Path
-    review_at: float
-    reject_at: float
     recipes: Mapping[str, Recipe]
+
+    def recipe(self, variant: str) -> Recipe:
+        """The recipe as it would judge: with the thresholds at which the bundle would decide."""
+        known = self.recipes.get(variant)
+        if known is not None and known.model_id == self.card.model_id:
+            return known
+        base = known or Recipe(variant, "", 0.0, 0.0)
+        return replace(base, model_id=self.card.model_id, review_at=self.card.review_at, reject_at=self.card.reject_at)
+
+    @property
+    def name(self) -> dict[str, str]:
+        """The first line of the results: another model, or other thresholds, must not go on with them."""
+        thresholds = sorted((variant, self.recipe(variant).review_at, self.recipe(variant).reject_at) for variant in self.recipes)
+        return {"format": "qc.backtest/1", "model": self.card.model_id, "sha256": self.card.sha256, "thresholds": str(thresholds)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,37 +73,54 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
-class BacktestReport:
-    """changed: (before, after) -> parts. Shares are of the parts that could be judged again; REVIEW counts as a reject."""
+class Item:
+    """A recorded inspection, as it travels to a worker. drawn: its picture was kept by the archive's even draw, or because
+    all parts with its verdict are kept; a part that was kept for another reason (a label) stands for no other part."""
 
-    parts: int
-    unreadable: int
-    changed: Mapping[tuple[str, str], int]
-    rejected_before: float
-    rejected_after: float
-
-    @property
-    def same(self) -> int:
-        return self.parts - self.unreadable - sum(self.changed.values())
+    event_id: str
+    part_id: str
+    variant: str
+    decision: str
+    score: float | None
+    drawn: bool
 
 
-Item = tuple[str, str, str, str, float | None]
-"""event id, part id, variant, decision and score of the recorded inspection: all that travels to a worker."""
+def item_of(record: InspectionRecord, policy: ArchivePolicy) -> Item:
+    drawn = record.verdict.decision is not Decision.OK or policy.samples(record)
+    return Item(record.event_id, record.part_id, record.variant, record.verdict.decision.value, record.score, drawn)
 
 
-def item_of(record: InspectionRecord) -> Item:
-    return record.event_id, record.part_id, record.variant, record.verdict.decision.value, record.score
+def history(database: Path, policy: ArchivePolicy, query: PartQuery) -> tuple[list[Item], Counter[tuple[str, str]]]:
+    """The parts whose picture was kept, newest first, and how many have a verdict, by (variant, decision). Raises ReleaseError."""
+    if not database.exists():
+        raise ReleaseError(f"{database}: this line has not recorded anything yet")
+    items: list[Item] = []
+    recorded: Counter[tuple[str, str]] = Counter()
+    with closing(Database(database)) as opened:
+        search = PartSearch(opened)
+        while page := search.find(replace(query, limit=_PAGE)):
+            for record in (found.record for found in page):
+                if record.verdict.decision is not Decision.NOT_INSPECTED:
+                    recorded[record.variant, record.verdict.decision.value] += 1
+                    if record.image_ref is not None:
+                        items.append(item_of(record, policy))
+            query = replace(query, before_seq=page[-1].record.seq)
+    if not items:
+        raise ReleaseError(f"no kept picture among the {sum(recorded.values())} parts with a verdict then; see storage.ok_share")
+    return items, recorded
 
 
 def run_backtest(items: Sequence[Item], job: Job, results: Path, workers: Workers) -> Iterator[tuple[int, int]]:
     """Judge what ``results`` does not hold yet; yields (done, all) after every chunk. Raises ReleaseError, BundleError."""
-    known = {again.event_id for again in read_results(results)}
-    todo = [item for item in items if item[0] not in known]
+    known = {again.event_id for again in read_results(results, job)}
+    todo = [item for item in items if item.event_id not in known]
     done = len(items) - len(todo)
     yield done, len(items)
     chunks = [todo[at : at + CHUNK] for at in range(0, len(todo), CHUNK)]
     try:
         with results.open("a", encoding="utf-8") as file:
+            if file.tell() == 0:
+                file.write(json.dumps(job.name) + "\n")
             for found in workers.map(judge_chunk, job, chunks):
                 file.writelines(json.dumps(asdict(again)) + "\n" for again in found)
                 file.flush()
@@ -105,42 +143,31 @@ def _tools(bundle: Path, database: Path, images: Path) -> tuple[Inspector, Image
 
 
 def _judge(job: Job, item: Item, inspector: Inspector, images: ImageReader) -> Again:
-    event_id, part_id, variant, before, score_before = item
-    recipe = job.recipes.get(variant) or Recipe(variant, "", job.review_at, job.reject_at)
+    recipe = job.recipe(item.variant)
+    was = item.event_id, item.part_id, item.variant, item.decision
     try:
-        pixels = decode(images.load(event_id).content, name=event_id)
+        pixels = decode(images.load(item.event_id).content, name=item.event_id)
         score = inspector.inspect(inspector.prepare(pixels, recipe)).score
     except (UnknownPart, BadImage, InspectionError) as error:
-        return Again(event_id, part_id, variant, before, "", score_before, None, str(error))
-    after = "NG" if score >= job.reject_at else "REVIEW" if score >= job.review_at else "OK"
-    return Again(event_id, part_id, variant, before, after, score_before, score)
+        return Again(*was, "", item.score, None, str(error))
+    after = Decision.NG if score >= recipe.reject_at else Decision.REVIEW if score >= recipe.review_at else Decision.OK
+    return Again(*was, after.value, item.score, score)
 
 
-def read_results(results: Path) -> list[Again]:
+def read_results(results: Path, job: Job) -> list[Again]:
     """Results so far; a last line that a kill has torn is cut off the file. Raises ReleaseError for a file of something else."""
     if not results.exists():
         return []
-    text = results.read_text("utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        results.write_text(whole, "utf-8")
     try:
-        return [Again(**json.loads(line)) for line in whole.splitlines()]
-    except (ValueError, TypeError) as error:
+        text = results.read_text("utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            results.write_text(whole, "utf-8")
+        head, *lines = whole.splitlines() or [json.dumps(job.name)]
+        if json.loads(head) != job.name:
+            raise ReleaseError(
+                f"{results}: holds results of another model or of other thresholds ({head[:200]}); name another file"
+            )
+        return [Again(**json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
         raise ReleaseError(f"{results}: holds no back-test results ({error}); name another file") from error
-
-
-def summary(found: Sequence[Again], items: Sequence[Item]) -> BacktestReport:
-    """Of the asked parts only: the file may hold more."""
-    wanted = {item[0] for item in items}
-    mine = [again for again in found if again.event_id in wanted]
-    judged = [again for again in mine if again.after]
-    changed = Counter((again.before, again.after) for again in judged if again.before != again.after)
-    total = max(1, len(judged))
-    return BacktestReport(
-        parts=len(mine),
-        unreadable=len(mine) - len(judged),
-        changed=dict(sorted(changed.items())),
-        rejected_before=sum(again.before in ("NG", "REVIEW") for again in judged) / total,
-        rejected_after=sum(again.after in ("NG", "REVIEW") for again in judged) / total,
-    )

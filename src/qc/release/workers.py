@@ -1,11 +1,19 @@
 """Chunks of work over processes of this machine, or over a Ray cluster with the ``fleet`` extra: one ``map`` for both."""
 
+import logging
 import multiprocessing
+import signal
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+import structlog
 
 from qc.domain.errors import ReleaseError
 
@@ -18,6 +26,9 @@ class Workers(Protocol):
     def map(self, work: Callable[[J, C], R], job: J, chunks: Sequence[C]) -> Iterator[R]:
         """work(job, chunk) of every chunk, in the order of the chunks. What a worker raises is raised here."""
 
+    def close(self) -> None:
+        """Give back what was started."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalWorkers:
@@ -25,19 +36,47 @@ class LocalWorkers:
 
     processes: int = 1
 
+    def close(self) -> None:
+        """Nothing stays open."""
+
     def map(self, work: Callable[[J, C], R], job: J, chunks: Sequence[C]) -> Iterator[R]:
         if self.processes == 1 or len(chunks) < 2:
             yield from (work(job, chunk) for chunk in chunks)
             return
         # spawn: a forked child would inherit threads of onnxruntime that do not exist in it.
-        with ProcessPoolExecutor(self.processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-            waiting = deque(pool.submit(work, job, chunk) for chunk in chunks)
-            try:
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        pool = ProcessPoolExecutor(self.processes, multiprocessing.get_context("spawn"), initializer=_quiet)
+        try:
+            with (
+                _interrupts_ignored()
+            ):  # by the workers: Ctrl-C is for this process, which lets them finish what they have in hand
+                waiting = deque(pool.submit(work, job, chunk) for chunk in chunks)
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise ReleaseError(
+                "a worker process was killed (out of memory?); the same call goes on; try fewer processes"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _quiet() -> None:
+    """A worker says only what is wrong, and not between the results on standard output."""
+    level = structlog.make_filtering_bound_logger(logging.WARNING)
+    structlog.configure(wrapper_class=level, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """A process inherits an ignored SIGINT. Only the main thread can set signals; elsewhere nothing is changed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 class RayWorkers:
