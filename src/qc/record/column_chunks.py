@@ -6,7 +6,7 @@ the chunks that it touches, so a chunk always says what its rows say.
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,12 @@ _ROWS = f"""
     SELECT seq, decided_us, score, brightness, {_NAMES} FROM inspections
     WHERE seq > ? AND seq <= ? AND +decided_us >= ? AND +decided_us < ? ORDER BY seq
 """  # noqa: S608 - constants only
+_QUALITY = """
+    SELECT shift, camera_id, min(decided_us), count(*), sum(brightness), sum(contrast), sum(focus), sum(noise), sum(colour)
+    FROM inspections
+    WHERE seq > ? AND seq <= ? AND +decided_us >= ? AND +decided_us < ? AND brightness IS NOT NULL
+    GROUP BY shift, camera_id ORDER BY shift, camera_id
+"""
 _KINDS: tuple[np.dtype[Any], ...] = (np.dtype("<i8"), np.dtype("<i8"), np.dtype("<f8"), np.dtype("<f4"), np.dtype("<i4"))
 ALWAYS_US = (-(2**62), 2**62)
 
@@ -45,20 +51,22 @@ def pack_next(database: Database, size: int = CHUNK) -> bool:
     with database.read() as connection:
         after = connection.execute("SELECT ifnull(max(last_seq), 0) FROM column_chunks").fetchone()[0]
         batch = next(read_rows(connection, after, 2**62, ALWAYS_US, size), None)
-    if batch is None or len(batch.seq) < size:
-        return False
+        if batch is None or len(batch.seq) < size:
+            return False
+        quality = quality_sums(connection, after, int(batch.seq[-1]), ALWAYS_US)
     with database.write() as connection:  # durable, or the line's next commit would have to flush all of it
-        insert(connection, after, batch)
+        insert(connection, after, batch, quality)
     return True
 
 
-def insert(connection: sqlite3.Connection, after_seq: int, batch: RecordColumns) -> None:
+def insert(connection: sqlite3.Connection, after_seq: int, batch: RecordColumns, quality: Sequence[Sequence[object]]) -> None:
+    """after_seq: of the chunk before. quality: of ``quality_sums``."""
     arrays: tuple[NDArray[Any], ...] = (batch.seq, batch.decided_us, batch.score, batch.brightness, batch.combination)
     body = b"".join(array.astype(kind).tobytes() for array, kind in zip(arrays, _KINDS, strict=True))
     bounds = (int(batch.seq[-1]), int(batch.decided_us.min()), int(batch.decided_us.max()))
     connection.execute(
-        "INSERT OR IGNORE INTO column_chunks VALUES (?, ?, ?, ?, ?, ?)",  # another process may have been quicker
-        (after_seq, *bounds, json.dumps(batch.combinations, ensure_ascii=False), body),
+        "INSERT OR IGNORE INTO column_chunks VALUES (?, ?, ?, ?, ?, ?, ?)",  # another process may have been quicker
+        (after_seq, *bounds, json.dumps(batch.combinations, ensure_ascii=False), json.dumps(quality), body),
     )
 
 
@@ -102,6 +110,23 @@ def read_rows(
             np.array([codes[name] for name in names], np.int32),
             tuple(tuple(name.split(_SEPARATOR)) for name in codes),
         )
+
+
+def quality_sums(
+    connection: sqlite3.Connection, after_seq: int, last_seq: int, range_us: tuple[int, int]
+) -> list[tuple[object, ...]]:
+    """[shift, camera_id, first decided_us, pictures, sums of the five features] of the rows in these bounds."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute(_QUALITY, (after_seq, last_seq, *range_us)).fetchall()
+
+
+def read_quality(connection: sqlite3.Connection, chunk: Chunk) -> list[list[Any]]:
+    """The stored ``quality_sums`` of a whole chunk."""
+    found: list[list[Any]] = json.loads(
+        connection.execute("SELECT quality FROM column_chunks WHERE last_seq = ?", (chunk.last_seq,)).fetchone()[0]
+    )
+    return found
 
 
 def forget(connection: sqlite3.Connection, first_seq: int, last_seq: int) -> None:

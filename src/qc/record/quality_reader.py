@@ -1,17 +1,17 @@
-"""Image quality per shift and camera, averaged by the database: a report draws it, no detector decides on it."""
+"""Image quality per shift and camera: a report draws it, no detector decides on it.
 
+Packed records bring their sums along, so that millions of them cost next to nothing.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from qc.domain.frame import ImageQuality
+from qc.record import column_chunks
 from qc.record.database import Database
 from qc.record.times import from_us, to_us
-
-_MEANS = """
-SELECT shift, camera_id, min(decided_us), count(*), avg(brightness), avg(contrast), avg(focus), avg(noise), avg(colour)
-FROM inspections WHERE decided_us >= ? AND decided_us < ? AND brightness IS NOT NULL
-GROUP BY shift, camera_id ORDER BY min(decided_us), camera_id
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,36 @@ class QualityReader:
 
     def by_shift(self, since: datetime, until: datetime) -> list[ShiftQuality]:
         """Records decided in [since, until), oldest shift first."""
+        bounds = (to_us(since), to_us(until))
+        found: dict[tuple[str, str], _Sums] = {}
+        read_to = 0
         with self._database.read() as connection:
-            rows = connection.execute(_MEANS, (to_us(since), to_us(until))).fetchall()
-        return [ShiftQuality(r[0], r[1], from_us(r[2]), r[3], ImageQuality(r[4], r[5], r[6], r[7], r[8])) for r in rows]
+            for chunk in column_chunks.chunks(connection):
+                if chunk.after_seq > read_to:  # what a purge left of older chunks
+                    _add(found, column_chunks.quality_sums(connection, read_to, chunk.after_seq, bounds))
+                if bounds[0] <= chunk.first_us and chunk.last_us < bounds[1]:
+                    _add(found, column_chunks.read_quality(connection, chunk))
+                elif chunk.last_us >= bounds[0] and chunk.first_us < bounds[1]:
+                    _add(found, column_chunks.quality_sums(connection, chunk.after_seq, chunk.last_seq, bounds))
+                read_to = chunk.last_seq
+            _add(found, column_chunks.quality_sums(connection, read_to, 2**62, bounds))
+        rows = sorted(found.items(), key=lambda item: (item[1].first_us, item[0][1]))
+        return [
+            ShiftQuality(shift, camera, from_us(one.first_us), one.pictures, ImageQuality(*(s / one.pictures for s in one.sums)))
+            for (shift, camera), one in rows
+        ]
+
+
+@dataclass(slots=True)
+class _Sums:
+    first_us: int
+    pictures: int = 0
+    sums: tuple[float, ...] = (0.0,) * 5
+
+
+def _add(found: dict[tuple[str, str], _Sums], rows: Iterable[Sequence[Any]]) -> None:
+    for shift, camera, first_us, pictures, *sums in rows:
+        one = found.setdefault((shift, camera), _Sums(first_us))
+        one.first_us = min(one.first_us, first_us)
+        one.pictures += pictures
+        one.sums = tuple(old + new for old, new in zip(one.sums, sums, strict=True))

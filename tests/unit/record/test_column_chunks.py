@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import timedelta
 
 import numpy as np
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from tests.unit.record.samples import MakeEntry, TurnableClock
 
 from qc.domain.columns import FIELDS, RecordColumns
+from qc.domain.frame import ImageQuality
 from qc.domain.record import Entry, Event
 from qc.record import column_chunks
 from qc.record.columns import ColumnReader
 from qc.record.database import Database
+from qc.record.quality_reader import QualityReader
 from qc.record.store import SqliteRecordStore
 from qc.record.upkeep import RecordLimits
 
@@ -83,6 +85,29 @@ def test_batches_are_small_and_together_everything(filled: Database) -> None:
     assert [row for batch in batches for row in rows_of(batch)] == rows_of(ColumnReader(filled).records())
 
 
+def test_quality_is_the_same_from_chunks_and_from_rows(database: Database, now: TurnableClock, entry: MakeEntry) -> None:
+    store, start = SqliteRecordStore(database, now=now), now()
+    for i in range(60):
+        quality = None if i % 7 == 0 else ImageQuality(100.0 + i, 40.0, 9.0 - i / 10, 2.0, i % 5)
+        store.append([entry(f"e{i}", quality=quality, shift="early" if i < 30 else "late")])
+        now.turn(seconds=60)
+    reader = QualityReader(database)
+    ranges = [(start, now()), (start + timedelta(minutes=13), start + timedelta(minutes=44))]
+    expected = [reader.by_shift(*bounds) for bounds in ranges]
+    assert [one.pictures for one in expected[0]] == [25, 26]
+    assert expected[0][0].means.brightness == pytest.approx(100 + np.mean([i for i in range(30) if i % 7]))
+    pack_all(database, 9)
+    for bounds, rows in zip(ranges, expected, strict=True):
+        for packed, plain in zip(reader.by_shift(*bounds), rows, strict=True):
+            assert (packed.shift, packed.camera_id, packed.began, packed.pictures) == (
+                plain.shift,
+                plain.camera_id,
+                plain.began,
+                plain.pictures,
+            )
+            assert astuple(packed.means) == pytest.approx(astuple(plain.means))
+
+
 def test_a_purge_takes_the_chunks_with_the_records(database: Database, now: TurnableClock, entry: MakeEntry) -> None:
     store = SqliteRecordStore(database, keep=RecordLimits(record_keep_s=3600), now=now)
     for i in range(40):
@@ -112,10 +137,11 @@ def test_the_second_of_two_packers_changes_nothing(filled: Database) -> None:
     """The edge and ``qc report`` may pack at the same moment."""
     with filled.read() as connection:
         batch = next(column_chunks.read_rows(connection, 0, 2**62, column_chunks.ALWAYS_US, 10))
+        quality = column_chunks.quality_sums(connection, 0, int(batch.seq[-1]), column_chunks.ALWAYS_US)
     assert column_chunks.pack_next(filled, 10)
     expected = rows_of(ColumnReader(filled).records())
     with filled.write() as connection:
-        column_chunks.insert(connection, 0, batch)
+        column_chunks.insert(connection, 0, batch, quality)
     assert rows_of(ColumnReader(filled).records()) == expected
 
 

@@ -8,5 +8,6 @@ CREATE TABLE column_chunks (
     first_us  INTEGER NOT NULL,        -- earliest and latest decided_us
     last_us   INTEGER NOT NULL,
     names     TEXT NOT NULL,           -- JSON: the combinations of strings, see qc.domain.columns.FIELDS
+    quality   TEXT NOT NULL,           -- JSON: see qc.record.quality_reader
     body      BLOB NOT NULL            -- little-endian arrays one after the other: seq i8, decided_us i8, score f8, brightness f4, combination i4
 ) STRICT;
