@@ -6,6 +6,7 @@ Example: tools/evaluate.py models/cubes-1 shared/cubes --split test --json cubes
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from qc.domain.errors import QcError
@@ -13,7 +14,7 @@ from qc.training.console import show_report, terminal_progress
 from qc.training.judging import evaluate_bundle
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a bundle: models/NAME")
     parser.add_argument("dataset", type=Path)
@@ -21,7 +22,7 @@ def main() -> int:
     parser.add_argument("--variant", nargs="+", default=[], help="only these product variants")
     parser.add_argument("--json", type=Path, help="write all numbers here")
     parser.add_argument("--html", type=Path, help="write a page with curves and the worst errors here")
-    a = parser.parse_args()
+    a = parser.parse_args(argv)
     try:
         report = evaluate_bundle(
             a.model, a.dataset, a.split, variants=tuple(a.variant), html=a.html, progress=terminal_progress()

@@ -6,6 +6,7 @@ Several processes: torchrun --nproc-per-node 2 tools/train.py shared/cubes --out
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from qc.domain.errors import QcError
@@ -15,7 +16,7 @@ from qc.training.pipeline import train
 from qc.training.recipe import load_recipe
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="manifest.csv, MVTec-style folder, or good/ and defect/ folders")
     parser.add_argument("--out", type=Path, required=True, help="models/NAME: the new bundle; NAME becomes its model_id")
@@ -26,7 +27,7 @@ def main() -> int:
         "--cache", type=Path, help="folder of backbone features, shared by several trainings on the same pictures"
     )
     parser.add_argument("--seed", type=int, help="overrides the recipe's seed")
-    a = parser.parse_args()
+    a = parser.parse_args(argv)
     distributed.start()
     first = distributed.rank() == 0
     try:

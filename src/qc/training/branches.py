@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from qc.training import distributed
 from qc.training.features import FeatureStore, Taps
 from qc.training.logistic import fit_logistic
 from qc.training.mahalanobis import MIN_GOOD, fit_mahalanobis
@@ -80,4 +81,5 @@ def fit_branch(name: str, material: Material, index: Index) -> nn.Module:
 def score_branch(branch: nn.Module, store: FeatureStore, index: Index) -> NDArray[np.float64]:
     """(len(index),) raw scores."""
     with torch.inference_mode():
-        return torch.cat([branch(taps) for taps in store.batches(index)]).double().numpy()
+        placed = branch.to(distributed.device())
+        return torch.cat([placed(taps) for taps in store.batches(index)]).double().cpu().numpy()

@@ -53,6 +53,7 @@ def new_cells(material: Material, index: Index) -> CellBranch:
     """Start on standardised channels: the first convolutions absorb the mean and deviation of each tap."""
     branch = CellBranch(material.channels)
     taps = material.store.taps(index[:: max(1, len(index) // 32)])
+    branch.to(taps.low.device)
     with torch.no_grad():
         for layer, tap in ((branch.from_low, taps.low), (branch.from_middle, taps.middle)):
             mean, deviation = tap.mean((0, 2, 3)), tap.std((0, 2, 3)) + 1e-3
@@ -68,7 +69,7 @@ def cell_loss(branch: nn.Module, taps: Taps, labels: Tensor, masks: Tensor, know
     cells = branch(taps, as_cells=True)
     loss = functional.binary_cross_entropy_with_logits(top_mean(cells, TOP_SHARE), labels)
     if known.any():
-        positive = torch.tensor(MASK_POSITIVE)
+        positive = torch.tensor(MASK_POSITIVE, device=cells.device)
         pixels = functional.binary_cross_entropy_with_logits(cells[known], masks[known], pos_weight=positive)
         loss = loss + MASK_WEIGHT * pixels
     return loss

@@ -69,7 +69,7 @@ def take_course(
 ) -> Course:
     """Train on ``index``; score ``held_out`` after every epoch. A checkpoint file of the same plan is taken up again."""
     torch.manual_seed(plan.seed)
-    branch = lesson.start(material, index)
+    branch = lesson.start(material, index).to(distributed.device())
     optimiser = _optimiser(branch)
     steps = max(1, int(np.ceil(len(index) / BATCH)))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / (steps * plan.epochs)))
@@ -137,8 +137,9 @@ def _loss(
     generator: np.random.Generator,
 ) -> Tensor:
     taps = material.draw(batch, generator)
-    labels = torch.from_numpy(material.labels[batch]).float()
-    masks, known = material.masks(batch)
+    place = taps.low.device
+    labels = torch.from_numpy(material.labels[batch]).float().to(place)
+    masks, known = (part.to(place) for part in material.masks(batch))
     low, middle, masks = _disturb(taps.low, taps.middle, masks, flips, generator)
     smoothed = labels * (1 - 2 * SMOOTHING) + SMOOTHING
     return lesson.loss(trained, Taps(low, middle, None, taps.pooled), smoothed, masks, known)
@@ -153,13 +154,13 @@ def _disturb(
         low, middle, masks = (x.flip(axes) for x in (low, middle, masks))
         if low.shape[-1] == low.shape[-2] and generator.random() < 0.5:
             low, middle, masks = (x.transpose(-1, -2) for x in (low, middle, masks))
-    gains = [1 + JITTER * torch.randn(len(x), x.shape[1], 1, 1) for x in (low, middle)]
+    gains = [1 + JITTER * torch.randn(len(x), x.shape[1], 1, 1).to(x.device) for x in (low, middle)]
     return low * gains[0], middle * gains[1], masks
 
 
 def _evaluate(branch: nn.Module, material: Material, index: Index) -> tuple[NDArray[np.float64], float]:
     with torch.inference_mode():
-        joined = torch.cat([branch(taps) for taps in material.store.batches(index)]).double()
+        joined = torch.cat([branch(taps) for taps in material.store.batches(index)]).double().cpu()
     labels = torch.from_numpy(material.labels[index]).double()
     balance = torch.where(labels > 0, 0.5 / labels.sum().clamp_min(1), 0.5 / (1 - labels).sum().clamp_min(1))
     loss = functional.binary_cross_entropy_with_logits(joined, labels, reduction="none")
@@ -182,7 +183,7 @@ def _resume(path: Path | None, branch: nn.Module, optimiser: Any, schedule: Any,
     """Number of finished epochs."""
     if path is None or not path.exists():
         return 0
-    state = torch.load(path, weights_only=False)
+    state = torch.load(path, map_location=distributed.device(), weights_only=False)
     branch.load_state_dict(state["branch"])
     optimiser.load_state_dict(state["optimiser"])
     schedule.load_state_dict(state["schedule"])

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qc.training import distributed
 from qc.training.branches import Index, Material, available_branches, fit_branch, score_branch
 from qc.training.features import Progress
 from qc.training.patch_branch import PatchBranch
@@ -29,11 +30,12 @@ def patch_out_of_fold(material: Material, folds: Index) -> tuple[Scores, Scores]
     for number in np.unique(folds):
         branch = fit_branch("patch", material, np.flatnonzero(folds != number))
         assert isinstance(branch, PatchBranch)
+        branch.to(distributed.device())
         held_out = np.flatnonzero(folds == number)
         with torch.inference_mode():
             distances = [branch.distances(taps) for taps in material.store.batches(held_out)]
-            scores[held_out] = torch.cat([branch.score(d) for d in distances]).double().numpy()
-            peaks[held_out] = torch.cat([d.amax((1, 2)) for d in distances]).double().numpy()
+            scores[held_out] = torch.cat([branch.score(d) for d in distances]).double().cpu().numpy()
+            peaks[held_out] = torch.cat([d.amax((1, 2)) for d in distances]).double().cpu().numpy()
     return scores, peaks
 
 

@@ -31,6 +31,13 @@ def use_free_cores() -> int:
     return threads
 
 
+def device() -> torch.device:
+    """Where features are computed and branches are trained: this process's GPU where CUDA is present, otherwise the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
 def stop() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()

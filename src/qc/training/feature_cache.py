@@ -24,7 +24,7 @@ class FeatureCache:
         self.folder = folder
         digest = hashlib.sha256(backbone.name.encode())
         for _, tensor in sorted(backbone.state_dict().items()):
-            digest.update(tensor.numpy().tobytes())
+            digest.update(tensor.cpu().numpy().tobytes())
         self._backbone = digest.digest()
         try:
             folder.mkdir(parents=True, exist_ok=True)

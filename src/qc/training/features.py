@@ -57,8 +57,10 @@ class FeatureStore:
         return len(self.pooled)
 
     def taps(self, index: NDArray[np.int64]) -> Taps:
-        low, middle, high = (torch.from_numpy(np.asarray(m[index], np.float32)) for m in self.maps)
-        return Taps(low, middle, high, torch.from_numpy(self.pooled[index]))
+        """Tensors on the device that trains."""
+        place = distributed.device()
+        low, middle, high = (torch.from_numpy(np.asarray(m[index], np.float32)).to(place) for m in self.maps)
+        return Taps(low, middle, high, torch.from_numpy(self.pooled[index]).to(place))
 
     def batches(self, index: NDArray[np.int64], size: int = BATCH) -> Iterator[Taps]:
         for start in range(0, len(index), size):
@@ -153,8 +155,9 @@ def _compute(backbone: Backbone, pictures: list[NDArray[np.uint8]], cache: Featu
     missing = [pixels for pixels, row in zip(pictures, known, strict=True) if row is None]
     if not missing:
         return [row for row in known if row is not None]
-    taps = backbone(torch.from_numpy(np.stack(missing)))
-    outputs = [*(tap.half().numpy() for tap in taps), pool(taps).numpy()]
+    place = distributed.device()
+    taps = backbone.to(place)(torch.from_numpy(np.stack(missing)).to(place))
+    outputs = [*(tap.half().cpu().numpy() for tap in taps), pool(taps).cpu().numpy()]
     fresh = iter([[output[i] for output in outputs] for i in range(len(missing))])
     rows = [next(fresh) if row is None else row for row in known]
     if cache:

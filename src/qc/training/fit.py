@@ -128,7 +128,7 @@ def fit_model(
             f"overfitting: AUROC is {gap:.2f} higher on training images than out of fold; more labelled parts are needed"
         )
     curves = {name: result.curves for name, result in learnt.items()}
-    return Fitted(net, fusion, calibration, thresholds, scores, gap, curves, tuple(notes))
+    return Fitted(net.cpu(), fusion, calibration, thresholds, scores, gap, curves, tuple(notes))
 
 
 def _choose(

@@ -17,8 +17,11 @@ from qc.training.metrics import auroc
 Index = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
-TIE = 0.002
-"""Candidates this close (AUROC) to the best are equal; the one with more branches is taken: it varies less on new parts."""
+TIE = (0.002, 0.008)
+TIE_ERRORS = 0.25
+"""Candidates this close to the best are equal, and the one with more branches is taken: it varies less on new parts. Close is a
+quarter of the standard error that so few defects leave in an AUROC, within the bounds: the best of many is partly luck.
+"""
 
 MIN_DEFECTS_TO_CHOOSE = 8
 STACK_PENALTY = 1.0
@@ -64,7 +67,7 @@ def fuse(scores: dict[str, Scores], labels: Index, folds: Index) -> Fusion:
             measured["stack"] = auroc(_cross_fitted_stack(z, labels, folds), labels) or 0.0
             candidates["stack"] = _fit_stack(z, labels)
         best = max(measured.values())
-        near = [name for name in measured if measured[name] >= best - TIE]
+        near = [name for name in measured if measured[name] >= best - _tie(best, int(labels.sum()))]
         chosen = max(near, key=lambda name: (np.count_nonzero(candidates[name]), measured[name]))
     weights = candidates[chosen]
     kept = [i for i in range(len(names)) if weights[i] > 0]
@@ -76,6 +79,11 @@ def fuse(scores: dict[str, Scores], labels: Index, folds: Index) -> Fusion:
         chosen,
         measured,
     )
+
+
+def _tie(best: float, defects: int) -> float:
+    share = min(best, 1 - 0.5 / defects)
+    return float(np.clip(TIE_ERRORS * (share * (1 - share) / defects) ** 0.5, *TIE))
 
 
 def _equal_weight_candidates(names: list[str]) -> dict[str, NDArray[np.float64]]:

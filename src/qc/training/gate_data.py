@@ -27,14 +27,20 @@ def labelled_parts(dataset: Dataset, serves: Sequence[str]) -> list[LabelledPart
 
 
 def training_share(bundle: Path, dataset: Dataset) -> Dataset:
-    """The samples that the bundle was trained on by its ``split.json``; all of them when it does not say or names none of these."""
+    """The samples that the bundle was trained on by its ``split.json``: by name, else by pixels (the folder was merged or renamed).
+
+    All of them when the bundle does not say or knows none of these.
+    """
     try:
-        named = set(json.loads((bundle / "split.json").read_text("utf-8"))["training"])
+        split = json.loads((bundle / "split.json").read_text("utf-8"))
+        named, pixels = set(split["training"]), set(split.get("training_pixels", []))
     except FileNotFoundError:
         return dataset
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{bundle / 'split.json'}: cannot be read ({error}); copy the bundle again") from error
     share = dataset.where(lambda s: dataset.relative(s.image) in named)
+    if not share.samples and pixels:
+        share = dataset.where(lambda s: pixel_hash(read_image(s)) in pixels)
     return share if share.samples else dataset
 
 

@@ -57,9 +57,13 @@ def fit_mahalanobis(store: FeatureStore, good: NDArray[np.int64], columns: int) 
     floor = 1 / max(shrinkage * common, 1e-8)
     left_out = np.concatenate([precisions[RANK:], np.full(max(columns - len(precisions), 0), floor)])
     rest = float(left_out.mean()) if len(left_out) else 0.0
-    kept = directions[:, :RANK]
-    tensors = (centre, scale, kept, precisions[:RANK] - rest)
-    return MahalanobisBranch(*(torch.from_numpy(np.ascontiguousarray(t, np.float32)) for t in tensors), rest)
+    return MahalanobisBranch(
+        _tensor(centre), _tensor(scale), _tensor(directions[:, :RANK]), _tensor(precisions[:RANK] - rest), rest
+    )
+
+
+def _tensor(values: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
 def _principal(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

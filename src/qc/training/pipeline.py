@@ -16,6 +16,7 @@ from qc.domain.model import InputSpec, ModelCard
 from qc.domain.record import Json
 from qc.inspection.bundle import load_card
 from qc.inspection.session import OnnxInspector, Runtime, load_inspector, seal_bundle
+from qc.release.evidence import pixel_hash
 from qc.training import distributed, plots
 from qc.training.augment import other_light
 from qc.training.backbone import Backbone, load_backbone
@@ -36,7 +37,7 @@ from qc.training.parent import compare_with_parent
 from qc.training.quantise import Attempt, try_int8
 from qc.training.recipe import TrainingRecipe
 from qc.training.resolution import finer_input
-from qc.training.samples import Dataset
+from qc.training.samples import Dataset, read_image
 from qc.training.splits import Groups, group_folds, split_dataset
 from qc.training.synthetic import with_defect
 
@@ -191,11 +192,12 @@ def fit(task: Task, backbone: Backbone, recipe: TrainingRecipe, progress: Progre
         name = f"other light {view + 1}"
         return extract_features(backbone, len(samples), load, folder=task.work, progress=progress, name=name, cache=cache)
 
-    fine, coarse = (group_folds(task.training, k, recipe.seed, groups=task.groups).fold for k in (recipe.folds, COARSE_FOLDS))
-    folds = Folds(fine, coarse, task.groups.ids)
+    fine, coarse = (group_folds(task.training, k, recipe.seed, groups=task.groups) for k in (recipe.folds, COARSE_FOLDS))
+    folds = Folds(fine.fold, coarse.fold, task.groups.ids)
     held = task.held_out.labels
     lots = (int((held == 0).sum()), int(held.sum())) if len(held) else None
-    return fit_model(backbone, material, folds, recipe, work=task.work, make_views=make_views, progress=progress, lots=lots)
+    fitted = fit_model(backbone, material, folds, recipe, work=task.work, make_views=make_views, progress=progress, lots=lots)
+    return replace(fitted, notes=(*fitted.notes, *fine.notes))
 
 
 def export(
@@ -264,6 +266,8 @@ def write(out: Path, task: Task, model: bytes, card: ModelCard, fitted: Fitted) 
     split: dict[str, Json] = {
         "training": [task.training.relative(s.image) for s in task.training],
         "held_out": [task.held_out.relative(s.image) for s in task.held_out],
+        "training_groups": [*sorted({s.group for s in task.training if s.group})],
+        "training_pixels": [pixel_hash(read_image(s)) for s in task.training],
     }
     try:
         (sealed / "split.json").write_text(json.dumps(split, indent=1) + "\n", encoding="utf-8")

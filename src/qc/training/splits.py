@@ -145,7 +145,8 @@ def group_folds(dataset: Dataset, k: int = 5, seed: int = 0, *, groups: Groups |
     if len(np.unique(ids)) < 2:
         notes.append("All pictures belong to one group: folds are made by picture, and the rates will look too good.")
         ids = np.arange(len(dataset), dtype=np.int64)
-    most = _largest_k(dataset, ids, notes)
+    ids = _dissolved(dataset, ids, notes)
+    most = _largest_k(dataset, ids)
     if most < k:
         notes.append(f"{most} folds instead of {k}: there are no more groups of the rarest label.")
         k = most
@@ -154,15 +155,22 @@ def group_folds(dataset: Dataset, k: int = 5, seed: int = 0, *, groups: Groups |
     return Folds(_deal(strata, ids, wanted, wanted, seed), k, tuple(notes))
 
 
-def _largest_k(dataset: Dataset, ids: NDArray[np.int64], notes: list[str]) -> int:
+def _dissolved(dataset: Dataset, ids: NDArray[np.int64], notes: list[str]) -> NDArray[np.int64]:
+    """A label whose pictures all belong to one group could not be both learnt and judged: they count as parts of their own."""
+    ids = ids.copy()
+    for name, value in (("good", 0), ("defect", 1)):
+        inside = np.flatnonzero(dataset.labels == value)
+        if len(inside) > 1 and len(np.unique(ids[inside])) == 1:
+            notes.append(
+                f"All {name} pictures belong to one group: they are folded by picture, and the rates will look too good."
+            )
+            ids[inside] = len(dataset) + np.arange(len(inside)) + ids.max() + 1
+    return ids
+
+
+def _largest_k(dataset: Dataset, ids: NDArray[np.int64]) -> int:
     labels = dataset.labels
-    counts = {
-        name: len(np.unique(ids[labels == value])) for name, value in (("good", 0), ("defect", 1)) if (labels == value).any()
-    }
-    notes += [
-        f"All {name} pictures belong to one group: no fold can both learn and judge them." for name, n in counts.items() if n == 1
-    ]
-    return max(2, min(counts.values()))
+    return max(2, min(len(np.unique(ids[labels == value])) for value in (0, 1) if (labels == value).any()))
 
 
 def _strata(dataset: Dataset) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Where to cut: review_at and reject_at from out-of-fold scores, with the rates they should give.
 
-Three aims: the customer's two limits at once (default), a target false positive rate, a detection floor, or lowest cost.
+Five aims: the customer's two limits at once (default), or for the decided parts only; a false positive rate; a detection floor; lowest cost.
 Where no defects are known only the good scores speak: the threshold is then an order statistic of theirs, whose true false
 positive rate has a known distribution whatever the scores' distribution is (split conformal prediction; Vovk, 2012).
 """
@@ -16,9 +16,10 @@ from qc.domain.errors import TrainingError
 from qc.domain.record import Json
 from qc.training.calibrate import share_to_score
 from qc.training.metrics import CONFIDENCE, Proportion
+from qc.training.review_band import review_band
 
 Scores: TypeAlias = NDArray[np.float64]
-Objective: TypeAlias = Literal["limits", "fpr", "detection", "cost"]
+Objective: TypeAlias = Literal["limits", "fpr", "detection", "cost", "decided"]
 
 MIN_GOOD = 40
 MIN_DEFECTS = 20
@@ -30,7 +31,7 @@ class Aim:
     """What the thresholds are to achieve. The defaults are the limits of a typical contract: DR >= 94 %, FPR <= 8 %.
 
     target_fpr: aimed at when the detection rate is unknown or cannot be had within the limit; below the limit, so that it still
-    holds on new parts. review_share: of good parts that may go to review. miss_cost, false_cost: per part; prevalence: share of
+    holds on new parts. review_share: of good parts that may go to review; with ``decided``, of all parts at this prevalence. miss_cost, false_cost: per part; prevalence: share of
     defects in production. lot: number of parts for which the promised interval holds.
     """
 
@@ -78,8 +79,11 @@ def choose_thresholds(
     if len(good) < 2:
         raise TrainingError(f"a threshold needs at least 2 good images, there are {len(good)}")
     good, defect = np.sort(good), np.sort(defect)
-    reject_at, rationale = _reject_at(good, defect, aim)
-    review_at, wary = _review_at(good, defect, reject_at, aim)
+    if aim.objective == "decided" and len(defect):
+        review_at, reject_at, rationale, wary = _decided(good, defect, aim)
+    else:
+        reject_at, rationale = _reject_at(good, defect, aim)
+        review_at, wary = _review_at(good, defect, reject_at, aim)
     warnings = _scarcity(len(good), len(defect)) + wary
     good_lot, defect_lot = lots or (aim.lot, aim.lot)
     return Thresholds(
@@ -128,6 +132,22 @@ def _reject_at(good: Scores, defect: Scores, aim: Aim) -> tuple[float, str]:
         f"no threshold holds detection >= {aim.dr_floor:.0%} at false positives <= {aim.fpr_limit:.0%}; "
         f"set for false positives of {aim.target_fpr:.0%}"
     )
+
+
+def _decided(good: Scores, defect: Scores, aim: Aim) -> tuple[float, float, str, list[str]]:
+    """Both limits for the parts that are decided, with as few in review as that takes."""
+    review_at, reject_at, review, kept = review_band(
+        good,
+        defect,
+        dr_floor=aim.dr_floor,
+        fpr_limit=aim.fpr_limit,
+        prevalence=aim.prevalence,
+        most_review=aim.review_share,
+    )
+    limits = f"detection >= {aim.dr_floor:.0%} and false positives <= {aim.fpr_limit:.0%} for the decided parts"
+    rationale = f"{limits}, {review:.0%} of all parts in review at {aim.prevalence:.0%} defects"
+    wary = [] if kept else [f"{limits} cannot be had with {aim.review_share:.0%} of the parts in review"]
+    return review_at, reject_at, rationale, wary
 
 
 def _at_fpr(good: Scores, fpr: float) -> float:
