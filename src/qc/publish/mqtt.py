@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-import paho.mqtt.client as mqtt
 import structlog
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -20,11 +19,12 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from qc.domain.errors import CommandError, PublishError, StoreError
 from qc.domain.ports import Command, CommandHandler, RecordStore
 from qc.domain.publishing import PublisherStatus
-from qc.domain.record import EventKind, Json, OutboxRow
+from qc.domain.record import Json, OutboxRow
+from qc.publish.delivery import Delivery
 from qc.publish.desk import CommandDesk, RawCommand
 from qc.publish.link import MqttOptions, begin_connect, explain_failure, explain_loss, make_client
 from qc.publish.outbox import OutboxFeed
-from qc.publish.payloads import EVENT_PAYLOADS, schema_of, state_payload
+from qc.publish.payloads import state_payload
 from qc.publish.retained import Presence, StateSlots
 from qc.publish.session import Acked, Connected, Lost, Message, Session, Subscribed, listen, message_properties
 from qc.publish.topics import EdgeName, Topics
@@ -35,11 +35,6 @@ TICK_S = 0.2
 STABLE_S = 10.0
 """A connection that lived this long resets the back-off; shorter ones may be two clients throwing each other out."""
 SUSPICIOUS_LIVES = 3
-FATAL_CODES = frozenset({0x81, 0x82, 0x90, 0x95, 0x99})
-"""DISCONNECT reasons that one bad message can cause: malformed, protocol error, topic invalid, too large, payload format."""
-DEAD_LETTER_ALARM_S = 60.0
-
-EVENT_PROPERTIES = {kind: message_properties(schema_of(model)) for kind, model in EVENT_PAYLOADS.items()}
 _POKE = object()
 
 
@@ -68,7 +63,6 @@ class MqttPublisher:
         self._topics = Topics(name)
         self._options = options
         self._on_status = on_status
-        self._on_dead_letter = on_dead_letter
         self._discovery = discovery
         self._client_id = options.client_id or "qc-" + str(name).replace("/", "-")
         self._feed = OutboxFeed(store, settle_s=options.settle_s)
@@ -79,6 +73,7 @@ class MqttPublisher:
         self._thread = threading.Thread(target=self._run, name="qc-publish", daemon=True)
         self._slots = StateSlots(options.state_interval_s)
         self._presence = Presence(name, version, datetime.now(UTC), options.heartbeat_s)
+        self._delivery = Delivery(self._feed, self._slots, self._topics, note=self._note, on_dead_letter=on_dead_letter)
         self._desk = CommandDesk(
             handler or _no_commands,
             self._respond,
@@ -88,16 +83,11 @@ class MqttPublisher:
         self._connected = False
         self._since: datetime | None = None
         self._last_error = ""
-        self._in_flight = 0
-        self._acked_events = 0
-        self._dead = 0
         self._connects = 0
-        self._refused_states = 0
+        self._lost_answers = 0
         self._failures = 0
         self._short_lives = 0
         self._store_trouble = ""
-        self._careful_until = 0
-        self._alarmed_s: dict[EventKind, float] = {}
         self._due_s = {"poll": 0.0, "heartbeat": 0.0, "settle": 0.0}
 
     # --- what the line calls -------------------------------------------------------------------------------------------
@@ -130,11 +120,11 @@ class MqttPublisher:
             server=self._options.server,
             since=self._since,
             last_error=self._last_error,
-            in_flight=self._in_flight,
-            acked=self._acked_events,
-            dead=self._dead,
+            in_flight=self._delivery.in_flight,
+            acked=self._delivery.acked,
+            dead=self._delivery.dead,
             connects=self._connects,
-            refused_states=self._refused_states,
+            refused_states=self._delivery.refused_states + self._lost_answers,
             commands=self._desk.taken,
             commands_refused=self._desk.refused,
             depth=depth,
@@ -204,7 +194,7 @@ class MqttPublisher:
 
     def _drop_answer(self, item: object | None) -> None:
         if isinstance(item, Message):
-            self._refused_states += 1
+            self._lost_answers += 1
             log.warning("response_lost", topic=item.topic, reason="not connected")
 
     def _connect(self) -> Session | None:
@@ -247,7 +237,7 @@ class MqttPublisher:
         session.abandon()
         if self._connected:
             self._connected = False
-            self._in_flight = 0
+            self._delivery.in_flight = 0
             self._since = datetime.now(UTC)
 
     def _open(self, session: Session, properties: Properties | None) -> None:
@@ -275,7 +265,7 @@ class MqttPublisher:
         while not self._stop.is_set() and not error:
             try:
                 self._housekeeping(session)
-                self._fill(session)
+                self._delivery.fill(session)
                 self._store_works("")
                 error = self._digest(session) or self._overdue(session)
             except StoreError as store_error:  # stay connected: states and commands do not need the store
@@ -315,36 +305,6 @@ class MqttPublisher:
             self._due_s["heartbeat"] = now_s + self._options.heartbeat_s
             self._queue_status(session, "heartbeat")
 
-    def _fill(self, session: Session) -> None:
-        """Send until the window is full or nothing is left."""
-        window = 1 if self._careful_until else session.window
-        while len(session.in_flight) < window and (message := self._next_message(session)) is not None:
-            size = len(message.payload) + len(message.topic) + 256
-            if size > session.max_packet_bytes:
-                self._refused(message, f"larger than the broker accepts ({session.max_packet_bytes} bytes)")
-                continue
-            try:
-                info = session.client.publish(
-                    message.topic, message.payload, qos=1, retain=message.retain, properties=message.properties
-                )
-            except ValueError as error:
-                self._refused(message, f"cannot be sent: {error}")
-                continue
-            session.in_flight[info.mid] = (message, time.monotonic())
-            if info.rc != mqtt.MQTT_ERR_SUCCESS:  # the connection is gone; its Lost is on the way and rewinds the feed
-                break
-        self._in_flight = len(session.in_flight)
-
-    def _next_message(self, session: Session) -> Message | None:
-        if session.control:
-            return session.control.popleft()
-        if (state := self._slots.due(time.monotonic())) is not None:
-            return state
-        row = self._feed.next()
-        if row is None:
-            return None
-        return Message(self._topics.event(row.kind), row.payload, EVENT_PROPERTIES[row.kind], row=row)
-
     def _digest(self, session: Session) -> str:
         """Wait at most one tick, then take what the inbox holds; returns why the connection is over, or ""."""
         item = self._take(TICK_S)
@@ -356,7 +316,7 @@ class MqttPublisher:
             elif isinstance(item, Message):
                 session.control.append(item)
             elif isinstance(item, Acked) and item.session is session:
-                self._acknowledge(session, item)
+                self._delivery.acknowledge(session, item)
             elif isinstance(item, Subscribed) and item.session is session:
                 if any(reason.is_failure for reason in item.reasons):
                     self._note(f"the broker refuses the subscription to {self._topics.commands}: commands cannot arrive")
@@ -365,54 +325,12 @@ class MqttPublisher:
             item = self._take(0)
         return ""
 
-    def _acknowledge(self, session: Session, ack: Acked) -> None:
-        message, _ = session.in_flight.pop(ack.mid, (None, 0.0))
-        self._in_flight = len(session.in_flight)
-        if message is None:
-            return
-        if ack.reason.is_failure:
-            self._refused(message, f"{ack.reason.getName()} (0x{ack.reason.value:02x})")
-        elif message.row is not None:
-            self._feed.acked(message.row.seq, time.monotonic())
-            self._acked_events += 1
-            if message.row.seq >= self._careful_until:
-                self._careful_until = 0
-
-    def _refused(self, message: Message, reason: str) -> None:
-        """The broker will not take this message, now or later."""
-        row = message.row
-        if row is None:
-            self._refused_states += 1
-            if not self._last_error:
-                self._note(f"the broker refuses {message.topic}: {reason}")
-            return
-        self._feed.refused(row, reason)
-        self._dead += 1
-        now_s = time.monotonic()
-        if now_s - self._alarmed_s.get(row.kind, -1e9) < DEAD_LETTER_ALARM_S:
-            return
-        self._alarmed_s[row.kind] = now_s
-        log.error("dead_letter", topic=message.topic, seq=row.seq, reason=reason)
-        self._note(f"the broker refuses {message.topic}: {reason}; refused events are kept as dead letters")
-        if self._on_dead_letter is not None and row.kind is not EventKind.ALARM:
-            try:
-                self._on_dead_letter(row, reason)
-            except Exception:
-                log.exception("dead_letter_callback_failed")
-
     def _lost(self, session: Session, lost: Lost) -> str:
-        """Why the connection ended. When one message may have caused it, the next connection finds out which."""
-        reason = lost.reason
-        if reason is not None and lost.by_broker and reason.value in FATAL_CODES:
-            rows = [message for message, _ in session.in_flight.values() if message.row is not None]
-            if self._careful_until and len(rows) == 1:
-                self._refused(rows[0], f"the broker hung up on it: {reason.getName()}")
-                self._careful_until = 0
-            else:  # up to the last of these, send one by one
-                self._careful_until = max((message.row.seq for message in rows if message.row is not None), default=0)
-        if reason is None:
+        """Why the connection ended."""
+        self._delivery.suspect(session, lost)
+        if lost.reason is None:
             return explain_failure(lost.error, self._options)
-        return explain_loss(reason, self._options, before_connack=False)
+        return explain_loss(lost.reason, self._options, before_connack=False)
 
     def _overdue(self, session: Session) -> str:
         """The ack watchdog: paho can believe in a connection whose network thread has died."""
@@ -434,7 +352,7 @@ class MqttPublisher:
             while info.mid in session.in_flight and (left_s := give_up_s - time.monotonic()) > 0:
                 item = self._take(left_s)
                 if isinstance(item, Acked) and item.session is session:
-                    self._acknowledge(session, item)
+                    self._delivery.acknowledge(session, item)
                 elif isinstance(item, Lost) and item.session is session:
                     break
             self._feed.settle(time.monotonic(), at_once=True)
@@ -468,8 +386,12 @@ class MqttPublisher:
             log.warning("broker_unavailable", error=error)
         self._note(error, quiet=repeated)
 
-    def _note(self, error: str, *, quiet: bool = False) -> None:
-        """Remember the trouble ("" for none) and tell whoever wants to know, unless it is old news."""
+    def _note(self, error: str, *, quiet: bool = False, minor: bool = False) -> None:
+        """Remember the trouble ("" for none) and tell whoever wants to know, unless it is old news.
+
+        minor: not worth hiding another trouble."""
+        if minor and self._last_error:
+            return
         self._last_error = error
         if self._on_status is not None and not quiet:
             try:
