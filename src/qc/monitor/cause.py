@@ -3,8 +3,8 @@
 Looked at in this order; the first that fits is named:
 
     camera fault      the camera could not deliver a share of the latest parts
-    environment       picture quality moved (light, focus, noise, colour)
-    new appearance    the accepted parts, or those rejected, look like none before to the model; picture quality did not move
+    environment       picture quality moved (light, focus, noise, colour), and not only of rejected parts that look like none before
+    new appearance    the accepted parts, or those rejected, look like none before to the model; picture quality of accepted parts did not move
     (threshold)       decisions differ from those of the reference's threshold on the same scores: named model decay
     process change    labels find more (or fewer) defects among the rejects and not more good parts, or only high scores became more (or
                       less) frequent, and labels do not say that DR fell
@@ -31,6 +31,8 @@ class Findings:
     faulty_share: float = 0.0
     quality_moved: bool = False
     quality_text: str = ""
+    accepted_pictures_as_before: bool = False
+    """See ``InputWatch``: those of parts that would have been accepted before did not move."""
     embedding_moved: bool = False
     rejects_unlike: bool = False
     """More than a third of the latest rejects look like none of the reference, see ``novelty``."""
@@ -73,7 +75,7 @@ def _cause(found: Findings) -> Cause:
     rules = (
         (found.faulty_share >= FAULTY_SHARE, Cause.CAMERA_FAULT),
         (not found.watched and not labels_say_so, Cause.UNKNOWN),
-        (found.quality_moved, Cause.ENVIRONMENT),
+        (found.quality_moved and not _only_of_new_parts(found), Cause.ENVIRONMENT),
         (bool(found.threshold_text), Cause.MODEL_DECAY),
         (found.embedding_moved or found.rejects_unlike, Cause.NEW_APPEARANCE),
         (process and not found.detection_fell, Cause.PROCESS_CHANGE),
@@ -81,6 +83,11 @@ def _cause(found: Findings) -> Cause:
         (found.reject_rate_moved or (found.score_moved and not found.only_high_scores), Cause.MODEL_DECAY),
     )
     return next((cause for applies, cause in rules if applies), Cause.UNKNOWN)
+
+
+def _only_of_new_parts(found: Findings) -> bool:
+    """A product of another colour or texture moves the pictures too, but only its own, and it is rejected as a whole."""
+    return found.rejects_unlike and found.accepted_pictures_as_before
 
 
 def _evidence(found: Findings) -> list[tuple[Cause, str]]:
@@ -95,7 +102,8 @@ def _evidence(found: Findings) -> list[tuple[Cause, str]]:
         (Cause.CAMERA_FAULT, camera),
         (
             Cause.ENVIRONMENT,
-            found.quality_text or ("picture quality moved" if found.quality_moved else "picture quality did not move"),
+            (found.quality_text or ("picture quality moved" if found.quality_moved else "picture quality did not move"))
+            + (", but not of accepted parts" if found.quality_moved and found.accepted_pictures_as_before else ""),
         ),
         (
             Cause.NEW_APPEARANCE,

@@ -53,6 +53,7 @@ def findings_of(
         faulty_share=faulty_share,
         quality_moved=quality_moved,
         quality_text=_feature_text(QUALITY_FEATURES, quality_z) if quality_moved else "",
+        accepted_pictures_as_before=bool(learned) and all(watch.accepted_pictures_as_before for watch in learned),
         embedding_moved=any(watch.moved(EMBEDDING) for watch in learned),
         score_moved=score_moved,
         score_text=_feature_text(SCORE_FEATURES, score_z) if score_moved else "",

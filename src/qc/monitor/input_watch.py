@@ -29,6 +29,8 @@ SCORE, QUALITY, EMBEDDING, REJECT_RATE = "score", "image_quality", "embedding", 
 STRIKING_Z = 4.0
 """A feature of the parts since the last lot this far off counts as moved when a cause is sought before the lot is full."""
 FEWEST_PARTS = 30
+AS_BEFORE_Z = 3.0
+"""Five features of a lot in control all stay within it in 99 % of the lots."""
 SHARES = slice(2, 5)
 """The shares above quantiles among the score features."""
 
@@ -184,6 +186,20 @@ class InputWatch:
         if strikes(int(newest.sum()), len(newest)):
             return int(newest.sum()), len(newest)
         return int(unlike.sum()), len(unlike)
+
+    @property
+    def accepted_pictures_as_before(self) -> bool:
+        """Picture quality of the latest parts that the reference's threshold would accept is within what lots show: where the light
+        changes it changes for them too; where a new product is rejected as a whole it does not."""
+        lot = self.latest()
+        if self.reference is None or self.reference.quality is None or lot is None or not len(lot.data.quality):
+            return False
+        accepted = lot.data.scores < log_odds(np.array([self.reference.accept_below]))[0]
+        if accepted.sum() < FEWEST_PARTS / 2:
+            return False
+        share = float(accepted.sum()) / (self.settings.lot_parts * self.reference.merge)
+        z = self.reference.quality.z(lot.data.quality[accepted].mean(0), share)
+        return bool(np.abs(z).max() < AS_BEFORE_Z)
 
     @staticmethod
     def z(quantity: str, lot: TestedLot) -> Floats:

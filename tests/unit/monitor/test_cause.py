@@ -16,6 +16,12 @@ from qc.monitor.cause import Findings, diagnose
             Cause.ENVIRONMENT,
         ),
         (Findings(watched=True, embedding_moved=True, score_moved=True, reject_rate_moved=True), Cause.NEW_APPEARANCE),
+        (
+            Findings(watched=True, quality_moved=True, rejects_unlike=True, accepted_pictures_as_before=True),
+            Cause.NEW_APPEARANCE,
+        ),
+        (Findings(watched=True, quality_moved=True, accepted_pictures_as_before=True), Cause.ENVIRONMENT),
+        (Findings(watched=True, quality_moved=True, rejects_unlike=True), Cause.ENVIRONMENT),
         (Findings(watched=True, detection_fell=True), Cause.MODEL_DECAY),
         (Findings(watched=True, false_positives_rose=True, reject_rate_moved=True), Cause.MODEL_DECAY),
         (Findings(watched=True, reject_rate_moved=True), Cause.MODEL_DECAY),

@@ -86,6 +86,19 @@ def test_a_new_variant_that_is_always_rejected_is_named(make_rig) -> None:
     assert "look like none before" in rig.monitor.diagnosis("cell").evidence[2][1]
 
 
+@pytest.mark.parametrize(("light", "cause"), [(120.0, Cause.NEW_APPEARANCE), (150.0, Cause.ENVIRONMENT)])
+def test_a_new_variant_of_another_colour_is_no_other_light(make_rig, light: float, cause: Cause) -> None:
+    """It moves the brightness of the lot as other light does, but only by its own parts, all of which are rejected."""
+    rig, production = make_rig(), Production(seed=4, prevalence=0.05)
+    rig.feed(production.parts(LEARNED))
+    variant = Production(seed=5, appearance=6.0, brightness=150.0, made=LEARNED)
+    production.brightness = light
+    for number in range(200):
+        variant.made = production.made = max(production.made, variant.made)
+        rig.monitor.on_record(rejected(variant.part()) if number % 3 == 0 else production.part())
+    assert {alarm.cause for alarm in rig.open().values()} == {cause}
+
+
 def test_a_strong_change_of_the_picture_is_seen_before_the_lot_is_full(learned: tuple[InputWatch, Production]) -> None:
     watch, production = learned
     production.brightness = 60.0
