@@ -90,6 +90,9 @@ def write_images(folder: Path, count: int, first: int = 0) -> list[str]:
     return names
 
 
+MAIN = "from qc.cli import main; main()"
+
+
 class EdgeProcess:
     """``qc run`` in a process of its own; its log goes to ``folder/edge.log``."""
 
@@ -97,9 +100,15 @@ class EdgeProcess:
         self.config = config
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "EdgeProcess":
+    def start(self, *, dies_at: str = "") -> "EdgeProcess":
+        """dies_at: a place of ``kill_point``, armed by the file ``folder/armed``."""
         log = (self.config.parent / "edge.log").open("ab")
-        program = [sys.executable, "-c", "from qc.cli import main; main()", "run", str(self.config)]
+        entry = (
+            [str(Path(__file__).with_name("kill_point.py")), dies_at, str(self.config.parent / "armed")]
+            if dies_at
+            else ["-c", MAIN]
+        )
+        program = [sys.executable, *entry, "run", str(self.config)]
         self._process = subprocess.Popen(
             program, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )
@@ -121,6 +130,14 @@ class EdgeProcess:
     def __del__(self) -> None:
         if self.running():
             self.kill()
+
+    def died(self, timeout_s: float) -> bool:
+        """Whether it was killed within that time."""
+        assert self._process is not None
+        try:
+            return self._process.wait(timeout_s) == -signal.SIGKILL
+        except subprocess.TimeoutExpired:
+            return False
 
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None

@@ -36,7 +36,7 @@ class CanaryTrial:
         self.told = False
         """Whether an alarm has said so."""
         self._known_alarms = frozenset(known_alarms)
-        self._withdraw = withdraw
+        self._withdrawn = withdraw
         self._lock = threading.Lock()
 
     def withdrawn(self) -> bool:
@@ -68,4 +68,4 @@ class CanaryTrial:
             if not reason or self.reason:
                 return
             self.reason = reason
-        self._withdraw()
+        self._withdrawn()
