@@ -23,6 +23,7 @@ from qc.goals.wording import METRIC_WORDS, STATE_WORDS
 from qc.monitor.alarm_book import StoredAlarmBook
 from qc.monitor.watch import Monitor, MonitorSettings, Reading
 from qc.record.columns import ColumnReader
+from qc.record.evidence_log import EvidenceLog
 from qc.record.quality_reader import QualityReader
 from qc.settings import load_recipes
 from qc.settings.goals import GoalsSettings, load_goals
@@ -78,7 +79,7 @@ def wishes_of(settings: GoalsSettings) -> Wishes:
 def period_reader(edge: EdgeRecords) -> PeriodReader:
     columns, quality = ColumnReader(edge.database), QualityReader(edge.database)
     columns.pack()  # a running edge has done it; after an update of an old file this once takes some seconds per million records
-    return PeriodReader(columns, edge.truth, edge.alarms, quality, line=edge.name.line)
+    return PeriodReader(columns, edge.truth, edge.alarms, quality, line=edge.name.line, evidence=EvidenceLog(edge.database))
 
 
 def stored_readings(edge: EdgeRecords) -> Sequence[Reading]:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from qc.domain.alarm import Alarm
+from qc.domain.evidence import EvidenceHour
 from qc.domain.truth import Rate
 from qc.goals.cost import MonthlyCost
 from qc.goals.report import DefectType
@@ -22,6 +23,8 @@ from qc.record.quality_reader import ShiftQuality
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
 GREY, INK, GRID = "#8a929c", "#24292f", "#e3e7ec"
 _CAMERAS: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
+_LABELLED: Final = ("detection_rate", "false_positive_rate", "prevalence")
+_EVIDENCE_PANELS: Final = (("from labels and challenge parts", True), ("from scores, pictures and decisions", False))
 _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -141,6 +144,38 @@ def e_values(readings: Sequence[Reading]) -> str:
         panel.grid(axis="y", visible=False)
 
     return _draw(paint, height=0.32 * len(shown) + 1.0, salt="evalues") if shown else ""
+
+
+def evidence_over_time(hours: Sequence[EvidenceHour]) -> str:
+    """Highest e-value of each hour against the alarm threshold (1), one panel for labels and one for the inputs; what came closest is drawn."""
+    by_stream: dict[tuple[str, str], list[EvidenceHour]] = {}
+    for one in hours:
+        by_stream.setdefault((one.quantity, one.slice), []).append(one)
+    kinds = {name: [key for key in by_stream if (key[0] in _LABELLED) is labelled] for name, labelled in _EVIDENCE_PANELS}
+    panels_of = {name: keys for name, keys in kinds.items() if keys}
+
+    def share(one: EvidenceHour) -> float:
+        return max((one.highest - one.log_threshold) / math.log(10), -6.0)
+
+    def paint(figure: Any) -> None:
+        panels = figure.subplots(len(panels_of), 1, sharex=True, squeeze=False)[:, 0]
+        for panel, (name, keys) in zip(panels, panels_of.items(), strict=True):
+            nearest = sorted(keys, key=lambda key: -max(share(one) for one in by_stream[key]))[: len(_CAMERAS)]
+            for key, colour in zip(nearest, _CAMERAS, strict=False):
+                mine = by_stream[key]
+                label = f"{key[0].replace('_', ' ')}  {key[1]}"
+                panel.plot(
+                    [one.hour for one in mine], [share(one) for one in mine], color=colour, lw=1.3, marker="o", ms=2, label=label
+                )
+            panel.axhline(0, color=INK, linewidth=1.2)
+            low, high = panel.get_ylim()
+            panel.set_ylim(max(low, -6.2), max(high, 0.5))
+            panel.yaxis.set_major_formatter(lambda v, _: f"{_power(round(v))}" if abs(v - round(v)) < 1e-6 else "")
+            panel.set_title(name)
+            panel.legend(loc="upper left", fontsize=7.5, ncols=2)
+        panels[-1].tick_params(axis="x", labelrotation=20, labelsize=7.5)
+
+    return _draw(paint, height=2.3 * len(panels_of) + 0.4, salt="ehistory") if panels_of else ""
 
 
 def pareto(types: Sequence[DefectType], judged: int) -> str:

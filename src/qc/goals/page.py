@@ -64,7 +64,7 @@ def cards(report: Report) -> list[tuple[str, Rate]]:
 def _charts(report: Report) -> dict[str, str]:
     now = report.now
     targets = {g.goal.metric: g.goal.target for g in reversed(report.goals) if not g.goal.slice}
-    drawn = dict.fromkeys(("rates", "rejects", "pareto", "quality", "e_values", "costs"), "")
+    drawn = dict.fromkeys(("rates", "rejects", "pareto", "quality", "e_values", "e_history", "costs"), "")
     if now.buckets:
         drawn["rates"] = charts.rates_over_time(now.buckets, _RATES_SHOWN, targets, now.alarms)
         drawn["rejects"] = charts.rejects_over_time(now.shifts, now.alarms)
@@ -75,6 +75,7 @@ def _charts(report: Report) -> dict[str, str]:
     if now.cost is not None:
         drawn["costs"] = charts.costs(now.cost, report.baseline.cost if report.baseline else None)
     drawn["e_values"] = charts.e_values(report.readings)
+    drawn["e_history"] = charts.evidence_over_time(now.evidence)
     return drawn
 
 

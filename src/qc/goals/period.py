@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from qc.domain.alarm import Alarm
 from qc.domain.columns import LabelColumns, RecordColumns
+from qc.domain.evidence import EvidenceHour
 from qc.domain.ports import AlarmStore, TruthStore
 from qc.domain.truth import Rate
 from qc.evaluate.cells import in_cells
@@ -22,6 +23,7 @@ from qc.evaluate.sample import Ints
 from qc.evaluate.slices import Labels, Parts
 from qc.label.plan_book import PlanBook
 from qc.record.columns import ColumnReader
+from qc.record.evidence_log import EvidenceLog
 from qc.record.quality_reader import QualityReader, ShiftQuality
 
 UNKNOWN: Final = "(unknown)"
@@ -60,6 +62,8 @@ class Period:
     """Challenge DR by variant; "" pools them."""
     quality: Sequence[ShiftQuality]
     alarms: Sequence[Alarm]
+    evidence: Sequence[EvidenceHour] = ()
+    """E-values of the detectors, hour by hour."""
 
     @property
     def days(self) -> float:
@@ -88,13 +92,21 @@ class PeriodReader:
     """Reads periods from the stores of one edge. line: its name, the level of the column ``line``."""
 
     def __init__(
-        self, columns: ColumnReader, truth: TruthStore, alarms: AlarmStore, quality: QualityReader, *, line: str
+        self,
+        columns: ColumnReader,
+        truth: TruthStore,
+        alarms: AlarmStore,
+        quality: QualityReader,
+        *,
+        line: str,
+        evidence: EvidenceLog | None = None,
     ) -> None:
         self._columns = columns
         self._truth = truth
         self._alarms = alarms
         self._quality = quality
         self._line = line
+        self._evidence = evidence
 
     def read(self, since: datetime, until: datetime) -> Period:
         """Raises StoreError, EvaluationError when labels contradict their inclusion probabilities."""
@@ -116,6 +128,7 @@ class PeriodReader:
             challenge={"": challenge_rate(records)} | {v: challenge_rate(records, variant=v) for v in variants},
             quality=self._quality.by_shift(since, until),
             alarms=self._alarms.find(since=since, until=until, limit=MOST_ALARMS),
+            evidence=self._evidence.between(since, until) if self._evidence is not None else (),
         )
 
 

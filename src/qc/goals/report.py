@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from qc.domain.alarm import Alarm
+from qc.domain.evidence import EvidenceHour
 from qc.domain.ports import TruthStore
 from qc.domain.truth import Rate
 from qc.evaluate.compare import Difference, independent_difference
@@ -70,6 +71,7 @@ class PeriodReport:
     halt_summary: HaltSummary
     quality: Sequence[ShiftQuality]
     alarms: Sequence[Alarm]
+    evidence: Sequence[EvidenceHour] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ def period_report(period: Period, wishes: Wishes, truth: TruthStore, now: dateti
         halt_summary=halted,
         quality=period.quality,
         alarms=period.alarms,
+        evidence=period.evidence,
     )
 
 

@@ -42,4 +42,7 @@ def purge_records(connection: sqlite3.Connection, limits: RecordLimits, now: dat
     if records:
         seqs = [row["seq"] for row in records]
         column_chunks.forget(connection, min(seqs), max(seqs))
-    return len(vectors) + len(records)
+    hours = connection.execute(
+        "DELETE FROM evidence_hours WHERE hour < ?", ((now_us // 3_600_000_000) - int(limits.record_keep_s / 3600),)
+    )
+    return len(vectors) + len(records) + hours.rowcount

@@ -28,6 +28,7 @@ from qc.record.archive import DiskImageArchive, Trouble
 from qc.record.archive_policy import ArchivePolicy
 from qc.record.columns import ColumnReader
 from qc.record.database import Database, Synchronous
+from qc.record.evidence_log import EvidenceLog
 from qc.record.line_state import ACTIVE_VARIANT, HALTS, LineState
 from qc.record.outbox import OutboxLimits
 from qc.record.retention import RetentionLimits
@@ -180,6 +181,7 @@ def build_edge(
         alarms=alarms,
         alarm_store=alarm_store,
         columns=ColumnReader(database),
+        evidence=EvidenceLog(database),
         clock=clock,
         publisher=publisher,
     )

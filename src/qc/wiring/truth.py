@@ -29,6 +29,7 @@ from qc.publish.events import label_request_event
 from qc.publish.topics import EdgeName
 from qc.record.archive import DiskImageArchive
 from qc.record.columns import ColumnReader
+from qc.record.evidence_log import EvidenceLog
 from qc.record.store import SqliteRecordStore
 from qc.record.truth_store import SqliteTruthStore
 from qc.settings.line import LineSettings
@@ -71,10 +72,11 @@ class TruthStreet:
         alarms: AlarmBook,
         alarm_store: AlarmStore,
         columns: ColumnReader,
+        evidence: EvidenceLog,
         clock: Clock,
         publisher: Publisher,
     ) -> None:
-        """columns: what rates and plans are computed from."""
+        """columns: what rates and plans are computed from. evidence: where the monitor's e-values are kept over time."""
         sampling, monitoring = settings.sampling, settings.monitoring
         self.shifts = Shifts([(shift.name, shift.start) for shift in sampling.shifts], sampling.timezone)
         lifetime = timedelta(hours=sampling.ticket_hours)
@@ -111,7 +113,7 @@ class TruthStreet:
         )
         self.canary_labelled: Callable[[InspectionRecord, Answer], None] = lambda _record, _answer: None
         """Labels of parts that a candidate decided: evidence about it, not about the active model."""
-        self._alarm_store, self._publisher = alarm_store, publisher
+        self._alarm_store, self._publisher, self._evidence = alarm_store, publisher, evidence
         self._saved_at_lot = 0
         self._kpi_due = clock.now()
         self._labels_since_save = 0
@@ -248,7 +250,12 @@ class TruthStreet:
             labels, self._labels_since_save = self._labels_since_save, 0
         if self._monitoring and (labels or self.monitor.lots != self._saved_at_lot):
             self._saved_at_lot = self.monitor.lots
-            self._alarm_store.put_state(_STATE, self.monitor.state(), self._clock.now())
+            now = self._clock.now()
+            self._alarm_store.put_state(_STATE, self.monitor.state(), now)
+            readings = [
+                (r.quantity, r.slice, r.log_value, r.log_threshold) for r in self.monitor.readings() if r.log_value is not None
+            ]
+            self._evidence.put(now, readings)
         self.register.reload()  # the CLI may have changed it
         if self._enabled:
             self.planner.upkeep()

@@ -64,6 +64,7 @@ def test_a_visitor_on_loopback_reads_but_does_not_act(visitor: httpx.Client) -> 
         ("vera", "labels/next", {}, False),
         ("otto", "labels/next", {}, True),
         ("otto", "line/replay", {"from_seq": 1}, False),
+        ("otto", "alarms/x/relearn", {"reason": "new lamps"}, False),
         ("emil", "line/replay", {"from_seq": 1}, True),
         ("emil", "users", {"name": "zoe", "role": "viewer", "password": PASSWORD}, False),
     ],

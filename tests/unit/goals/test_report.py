@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.unit.goals.world import MONDAY, World, entry_of
 
+from qc.domain.evidence import EvidenceHour
 from qc.domain.truth import Rate
 from qc.goals.as_json import plain, report_json
 from qc.goals.audit import AuditRules
@@ -205,3 +206,26 @@ def test_json_forms() -> None:
     assert plain({"a": float("nan"), "b": (date(2026, 1, 2), GoalState.MET)}) == {"a": None, "b": ["2026-01-02", "met"]}
     with pytest.raises(TypeError, match="set"):
         plain({1, 2})
+
+
+def test_the_evidence_over_time_is_drawn_and_told(story: Report, page: str) -> None:
+    assert "Evidence over time" not in page  # none was kept
+    hours = [
+        EvidenceHour(MONDAY + timedelta(hours=i), quantity, name, value * i, value * i, 9.0)
+        for i in range(30)
+        for quantity, name, value in (("reject_rate", "solar-mono/cam1", 0.6), ("detection_rate", "solar-mono", 0.1))
+    ]
+    told = replace(story, now=replace(story.now, evidence=hours))
+    drawn = report_page(told, UTC)
+    assert "Evidence over time" in drawn
+    assert "reject rate  solar-mono/cam1" in drawn
+    body = report_json(told)
+    assert isinstance(body["now"], dict)
+    assert body["now"]["evidence"][1] == {  # type: ignore[index,call-overload]
+        "hour": MONDAY.isoformat(),
+        "quantity": "detection_rate",
+        "slice": "solar-mono",
+        "log_value": 0.0,
+        "highest": 0.0,
+        "log_threshold": 9.0,
+    }
