@@ -43,7 +43,8 @@ def main() -> int:
     training = [gate_data.training_share(a.candidate, read_dataset(path)) for path in a.training_data]
     recipes = load_recipes(a.recipes) if a.recipes else {}
     active = load_inspector(a.against, runtime)
-    incumbent = Contender(slot_of(active.card, recipes.values()), active)
+    running = [recipe for recipe in recipes.values() if recipe.model_id == active.card.model_id]
+    incumbent = Contender(slot_of(active.card, running), active)
     serves = a.variant or list(active.card.variants) or list(data.variants)
     known = gate_data.trained_on(training)
     candidate, findings = open_candidate(a.candidate, runtime, rules, load_keys(a.public_key))
@@ -57,7 +58,8 @@ def main() -> int:
             Contender(slot_of(candidate.card), candidate),
             incumbent,
             rules,
-            recipe_of=lambda variant: recipes.get(variant) or Recipe(variant, "", 0.5, 0.5),
+            recipe_of=lambda variant: recipes.get(variant) or next(iter(running), Recipe(variant, "", 0.5, 0.5)),
+            recipes=[recipe.variant for recipe in running],
             data=f"{a.data.name}, {data.content_hash()[:12]}",
             trained_on=known,
             findings=findings,

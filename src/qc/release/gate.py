@@ -33,12 +33,14 @@ def run_gate(
     serves: Sequence[str],
     recipe_of: RecipeOf,
     made_at: datetime,
+    recipes: Sequence[str] = (),
     data: str = "",
     trained_on: TrainingParts | None = None,
     findings: Sequence[Check] = (),
     progress: Progress = lambda _what, _done, _total: None,
 ) -> GateReport:
-    """serves: every variant that the incumbent serves; each must be shown not to be forgotten.
+    """serves: every variant that the incumbent serves; each must be shown not to be forgotten. recipes: those that run the incumbent;
+    one recipe may cover several variants, and the report opens the way for it too.
 
     findings: checks made elsewhere (bundle and signature, training data). data: names the labelled parts in the report.
     """
@@ -57,7 +59,7 @@ def run_gate(
         made_at=made_at,
         candidate=candidate.slot,
         incumbent=incumbent.slot,
-        variants=tuple(sorted(serves)),
+        variants=tuple(sorted({*serves, *recipes})),
         rules_sha256=rules.sha256,
         data=data,
         parts=len(evidence.parts),

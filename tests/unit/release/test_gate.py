@@ -104,6 +104,12 @@ def test_a_variant_without_labels_is_not_enough_evidence() -> None:
     assert [check.labels_needed for check in missing] == ["35 defects", "61 good parts"]
 
 
+def test_a_recipe_that_covers_several_variants_may_be_promoted_by_the_report_on_them() -> None:
+    report = gate(truth, recipes=["all-products"])
+    assert report.proves(report.candidate, report.incumbent, "all-products")
+    assert not report.proves(report.candidate, report.incumbent, "another")
+
+
 def test_a_model_worse_on_one_variant_only_fails() -> None:
     # A third of the second variant's defects is missed; elsewhere it is as good as the active one, and over all within margins.
     report = gate(
