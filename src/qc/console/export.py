@@ -68,7 +68,7 @@ class Exporter:
             "environment": record.camera_id,
             "group": record.part_id,
             "boxes": _pixels(self._store.marks(label.label_id), content),
-            "purpose": "estimate",
+            "purpose": part.purpose.value if part.purpose is not None else "",
         }
 
 

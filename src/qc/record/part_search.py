@@ -7,7 +7,7 @@ from datetime import datetime
 
 from qc.domain.errors import StoreError
 from qc.domain.record import EventKind, InspectionRecord
-from qc.domain.truth import Label, Truth
+from qc.domain.truth import Label, Purpose, Truth
 from qc.domain.verdict import Decision
 from qc.record import rows
 from qc.record.database import Database
@@ -46,10 +46,13 @@ class PartQuery:
 
 @dataclass(frozen=True, slots=True)
 class FoundPart:
-    """label: the newest look's answer that nothing corrects, None when nobody has looked."""
+    """label: the newest look's answer that nothing corrects, None when nobody has looked.
+
+    purpose: why it was labelled; ``estimate`` whenever the part was drawn for the rates as well, since it then judges models, too."""
 
     record: InspectionRecord
     label: Label | None
+    purpose: Purpose | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +82,13 @@ class PartSearch:
             connection.set_progress_handler(lambda: int(time.monotonic() > give_up_s), _CHECK_EVERY)
             try:
                 found = [rows.inspection(row) for row in connection.execute(sql, (*values, query.limit))]
-                return [FoundPart(record, label_of_event(connection, record.event_id)) for record in found]
+                return [FoundPart(record, *_label_of_event(connection, record.event_id)) for record in found]
             finally:
                 connection.set_progress_handler(None, 0)
 
     def label(self, event_id: str) -> Label | None:
         with self._database.read() as connection:
-            return label_of_event(connection, event_id)
+            return _label_of_event(connection, event_id)[0]
 
     def variants(self) -> list[str]:
         """Every variant that has records."""
@@ -108,14 +111,16 @@ class PartSearch:
         ]
 
 
-def label_of_event(connection: sqlite3.Connection, event_id: str) -> Label | None:
+def _label_of_event(connection: sqlite3.Connection, event_id: str) -> tuple[Label | None, Purpose | None]:
     row = connection.execute(
-        "SELECT l.*, l.review_round AS label_round FROM current_labels AS l JOIN tickets AS t USING (ticket_id) "
+        "SELECT l.*, l.review_round AS label_round, "
+        "iif(EXISTS (SELECT 1 FROM tickets AS e WHERE e.event_id = t.event_id AND e.purpose = 'estimate'), 'estimate', t.purpose) "
+        "AS purpose FROM current_labels AS l JOIN tickets AS t USING (ticket_id) "
         "WHERE t.event_id = ? AND t.purpose IN ('estimate', 'adjudicate', 'training') "
         "ORDER BY t.review_round DESC, l.labelled_us DESC LIMIT 1",
         (event_id,),
     ).fetchone()
-    return None if row is None else label_of(row)
+    return (None, None) if row is None else (label_of(row), Purpose(row["purpose"]))
 
 
 def _conditions(query: PartQuery) -> tuple[str, list[object]]:

@@ -4,6 +4,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,8 @@ from tests.system.console_stage import PASSWORD, Stage
 from qc.console.app import console_app
 from qc.console.export import COLUMNS
 from qc.console.server import HttpServer
+from qc.domain.clock import SystemClock
+from qc.label.draw import training_ticket
 from qc.training.manifest import COLUMNS as MANIFEST_COLUMNS
 from qc.training.manifest import OPTIONAL_COLUMNS
 
@@ -185,12 +188,24 @@ def test_a_selection_is_exported_as_a_data_set(stage: Stage) -> None:
         archive = zipfile.ZipFile(io.BytesIO(answer.content))
         (row,) = csv.DictReader(io.StringIO(archive.read("manifest.csv").decode()))
         assert (row["label"], row["defect"], row["group"], row["boxes"]) == ("defect", "dent", part_id, "120 240 48 96")
+        assert row["purpose"] == "estimate"
         pixels = cv2.imdecode(np.frombuffer(archive.read(row["image"]), np.uint8), cv2.IMREAD_COLOR)
         assert pixels is not None
         assert pixels.shape == (480, 480, 3)
         assert event in row["image"]
         nothing = emil.get("/api/v1/export", params={"part": "no such part"})
         assert (nothing.status_code, nothing.json()["error"]) == (409, "nothing_to_export")
+
+
+def test_a_label_says_what_it_was_asked_for(stage: Stage) -> None:
+    with log_in(stage, "otto") as otto:
+        (part_id,) = stage.push(0.2)
+        record = stage.edge.store.by_part(part_id)[0]
+        picked = training_ticket(record, "looks new", SystemClock().now(), timedelta(hours=1))
+        stage.edge.truth.add(tickets=[picked])
+        assert otto.post("/api/v1/labels", json={"ticket_id": picked.ticket_id, "truth": "good"}).status_code == 200
+        detail = otto.get(f"/api/v1/parts/{record.event_id}").json()
+        assert [label["purpose"] for label in detail["labels"]] == ["training"]
 
 
 def test_the_exports_columns_are_those_of_the_training() -> None:

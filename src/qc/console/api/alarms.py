@@ -53,7 +53,6 @@ class AlarmsApi:
         body = {"alarm_id": call.path["alarm_id"], "minutes": call.body.minutes, "reason": call.body.reason}
         return Done(result=_flat(self._control.handle(call.command("snooze-alarm", body))))
 
-
     def _relearn(self, call: Call) -> Done:
         alarm_id = call.path["alarm_id"]
         alarm = next((alarm for alarm in self._book.open_alarms() if alarm.alarm_id == alarm_id), None)

@@ -8,7 +8,7 @@ from qc.console.schema.parts import AuditAnswer, LabelAnswer, PartAnswer, Region
 from qc.console.schema.quality import RateAnswer
 from qc.domain.alarm import Alarm
 from qc.domain.record import AuditEntry, InspectionRecord
-from qc.domain.truth import Label, Rate
+from qc.domain.truth import Label, Purpose, Rate
 from qc.record.console_store import Box
 
 
@@ -53,7 +53,7 @@ def part_answer(record: InspectionRecord, label: LabelAnswer | None = None, *, p
     )
 
 
-def label_answer(label: Label, boxes: Sequence[Box] = ()) -> LabelAnswer:
+def label_answer(label: Label, boxes: Sequence[Box] = (), purpose: Purpose | None = None) -> LabelAnswer:
     return LabelAnswer(
         label_id=label.label_id,
         truth=label.truth,
@@ -62,6 +62,7 @@ def label_answer(label: Label, boxes: Sequence[Box] = ()) -> LabelAnswer:
         labelled_at=label.labelled_at,
         seconds_spent=label.seconds_spent,
         review_round=label.review_round,
+        purpose=purpose,
         boxes=list(boxes),
     )
 

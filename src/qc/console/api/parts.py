@@ -92,7 +92,9 @@ class PartsApi:
                 noise=quality.noise,
                 colour=quality.colour,
             ),
-            labels=[label_answer(answer.label, self._store.marks(answer.label.label_id)) for answer in answers],
+            labels=[
+                label_answer(answer.label, self._store.marks(answer.label.label_id), answer.ticket.purpose) for answer in answers
+            ],
             passes=[part_answer(r) for r in self._edge.store.by_part(record.part_id)[-20:] if r.event_id != record.event_id],
             events=[
                 EventAnswer(seq=e.seq, kind=e.kind.value, at=e.created_at, state=e.state, sent_at=e.sent_at)

@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, Field
 
 from qc.console.schema.alarms import AlarmAnswer
 from qc.console.schema.base import MAX_SEQ, Answer, Name, Query, Share
-from qc.domain.truth import Truth
+from qc.domain.truth import Purpose, Truth
 from qc.domain.verdict import Decision, Reason
 
 
@@ -22,7 +22,7 @@ class RegionAnswer(Answer):
 
 
 class LabelAnswer(Answer):
-    """boxes: [x, y, width, height] relative to the frame."""
+    """boxes: [x, y, width, height] relative to the frame. purpose: why the part was labelled; null where only the last word is told."""
 
     label_id: str
     truth: Truth
@@ -31,6 +31,7 @@ class LabelAnswer(Answer):
     labelled_at: AwareDatetime
     seconds_spent: float | None
     review_round: int
+    purpose: Purpose | None = None
     boxes: list[tuple[float, float, float, float]] = Field(default_factory=list)
 
 

@@ -86,7 +86,7 @@ function Detail({ id }) {
           ${data.labels.length === 0
             ? html`<p class="muted">${t("browse.no_labels")}</p>`
             : html`<table><tbody>${data.labels.map(
-                (label) => html`<tr><td><strong>${t(`label.${label.truth}`)}</strong> ${label.defect_type}</td><td>${label.labeller}</td><td>${t(`label.round.${label.review_round}`)}</td><td class="number">${moment(label.labelled_at)}</td></tr>`,
+                (label) => html`<tr><td><strong>${t(`label.${label.truth}`)}</strong> ${label.defect_type}</td><td>${label.labeller}</td><td>${t(`label.round.${label.review_round}`)}</td><td class="muted">${label.purpose && t(`browse.purposes.${label.purpose}`)}</td><td class="number">${moment(label.labelled_at)}</td></tr>`,
               )}</tbody></table>`}
         </${Card}>
       </div>

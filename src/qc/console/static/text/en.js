@@ -288,6 +288,7 @@ export default {
     variant: "Variant",
     label: "Label",
     labels: { good: "Good", defect: "Defect", unsure: "Unsure", any: "Labelled", none: "Not labelled" },
+    purposes: { estimate: "for the rates", adjudicate: "further look", training: "for training", known: "known part, tests the labeller", challenge: "challenge part" },
     score: "Score",
     from: "From",
     to: "Until",
