@@ -1,10 +1,10 @@
-# make demo | make test | make check | make bench
+# make demo | make test | make check | make bench | make story
 PY ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check bench story format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/qc demo $(ARGS)
@@ -25,6 +25,9 @@ format: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python tools/bench.py $(ARGS)
+
+story: $(VENV)/.test
+	$(BIN)/python tools/story.py --scenario solar --out var/stories $(ARGS)
 
 # The virtual environment: the demo needs no torch, the tests need everything.
 $(VENV)/.made:
