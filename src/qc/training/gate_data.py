@@ -15,6 +15,15 @@ from qc.training.dataset import Dataset, read_image
 from qc.training.scan import scan_dataset
 
 
+def labelled_split(dataset: Dataset, split: str) -> Dataset:
+    """The samples of this split; all of them for an empty name. Raises DatasetError when there are none."""
+    found = dataset.in_split(split) if split else dataset
+    if not found.samples:
+        splits = ", ".join(sorted({sample.split for sample in dataset if sample.split})) or "none"
+        raise DatasetError(f"{dataset.root}: no labelled part in split {split!r}; its splits: {splits}")
+    return found
+
+
 def labelled_parts(dataset: Dataset, serves: Sequence[str]) -> list[LabelledPart]:
     """Every sample. A data set of one variant that goes by another name (that of its folder) is of the first served variant."""
     alias = len(dataset.variants) == 1 and dataset.variants[0] not in serves

@@ -23,9 +23,12 @@ MIN_TOTAL_FOR_FINETUNE = 300
 MAX_CELLS_FOR_FINETUNE = 32 * 32
 """Cells of the low map (stride 8): at finer inputs fine-tuning would take an hour, and the cell branch sees more there."""
 
-STEPS = {"cells": 240, "finetune": 260}
-EPOCHS = (4, 24)
-"""A course lasts STEPS batches, within these bounds on passes over the data: fixed counts, so that two runs are the same."""
+STEPS = {"cells": 240, "finetune": 400}
+EPOCHS = {"cells": (4, 24), "finetune": (6, 16)}
+"""A course lasts STEPS batches, within these bounds on passes over the data: fixed counts, so that two runs are the same.
+
+Measured on 1,968 solar cells, held-out AUROC after 1 to 4 passes of fine-tuning: .944, .950, .954, .954 with a falling loss.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def learn(lesson: Lesson, material: Material, folds: Index, *, flips: bool, seed
     Early stopping: the number of epochs is the one with the lowest held-out loss over all folds together.
     """
     passes = round(STEPS[lesson.name] * BATCH / len(folds))
-    plan = Plan(int(np.clip(passes, *EPOCHS)), flips, seed)
+    plan = Plan(int(np.clip(passes, *EPOCHS[lesson.name])), flips, seed)
     courses: list[tuple[Index, Course]] = []
     for number in np.unique(folds):
         train, held_out = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
