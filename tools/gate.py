@@ -1,6 +1,7 @@
 """May CANDIDATE take the place of the active model? Judges both on the same labelled parts by the rules of configs/gate.toml.
 
-Exit code 0 PASS, 2 FAIL, 3 NOT ENOUGH EVIDENCE, 1 for an error. With --registry the report opens the way to `qc models promote`.
+Exit code 0 PASS, 2 FAIL, 3 NOT ENOUGH EVIDENCE, 1 for an error, 130 interrupted. With --registry the report opens the way to
+`qc models promote`.
 """
 
 import argparse
@@ -8,7 +9,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qc.domain.errors import QcError
+from qc.commands.logs import set_up_logs
+from qc.domain.errors import QcError, ReleaseError
 from qc.domain.recipe import Recipe
 from qc.inspection.session import Runtime, load_inspector
 from qc.release.candidate import data_checks, open_candidate, slot_of
@@ -38,10 +40,15 @@ def main() -> int:
     parser.add_argument("--registry", type=Path, help="keep the report in this model directory")
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
+    set_up_logs("warning", "text")
+    if a.registry and not a.registry.is_dir():
+        raise ReleaseError(f"--registry {a.registry}: no such folder; give the model directory of the line")
     rules, runtime = load_gate(a.rules), Runtime(intra_op_threads=1)
-    data = read_dataset(a.data).in_split(a.split) if a.split else read_dataset(a.data)
+    data = gate_data.labelled_split(read_dataset(a.data), a.split)
     training = [gate_data.training_share(a.candidate, read_dataset(path)) for path in a.training_data]
     recipes = load_recipes(a.recipes) if a.recipes else {}
+    if a.candidate.resolve() == a.against.resolve():
+        raise ReleaseError(f"{a.candidate}: is the active model itself; name another candidate")
     active = load_inspector(a.against, runtime)
     running = [recipe for recipe in recipes.values() if recipe.model_id == active.card.model_id]
     incumbent = Contender(slot_of(active.card, running), active)
@@ -55,7 +62,7 @@ def main() -> int:
     else:
         report = run_gate(
             gate_data.labelled_parts(data, serves),
-            Contender(slot_of(candidate.card), candidate),
+            Contender(slot_of(candidate.card, recipes.values()), candidate),
             incumbent,
             rules,
             recipe_of=lambda variant: recipes.get(variant) or next(iter(running), Recipe(variant, "", 0.5, 0.5)),
@@ -78,3 +85,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except QcError as error:
         sys.exit(f"gate.py: {error}")
+    except KeyboardInterrupt:
+        print("\ngate.py: interrupted; no report was kept", file=sys.stderr)
+        sys.exit(130)

@@ -72,6 +72,19 @@ def replay(
 
 
 @app.command()
+def recipe(
+    config: Config,
+    variant: Annotated[str, typer.Argument(help="The product variant that comes next.")],
+    operator: Annotated[str, typer.Option(help="Who; default: the user that runs this.")] = "",
+    edge: Annotated[str, typer.Option(help="site/area/line/edge.")] = "",
+) -> None:
+    """Changeover of a running edge to another product variant, between two parts."""
+    from qc.commands.recipe import change_over
+
+    raise typer.Exit(change_over(config, edge, variant, operator=operator))
+
+
+@app.command()
 def relearn(
     config: Config,
     variant: Annotated[str, typer.Argument(help="Whose parts look right as they are now.")],

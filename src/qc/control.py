@@ -95,7 +95,9 @@ class Control:
         """Changeover: everything is loaded and verified first, then one assignment between two parts."""
         former = self._line.setup
         setup = self._shelf.setup(str(command.body["variant"]))
-        self._ports.remember(setup.recipe.variant)  # first: a kill or a full disk here must not send a restart back to the former one
+        self._ports.remember(
+            setup.recipe.variant
+        )  # first: a kill or a full disk here must not send a restart back to the former one
         self._line.setup = setup
         detail: dict[str, Json] = {
             "variant": setup.recipe.variant,
@@ -189,7 +191,7 @@ class Control:
 
     def _tell(self, what: str, command: Command, message: str = "", detail: Mapping[str, Json] | None = None) -> None:
         facts = {key: value for key, value in (detail or {}).items() if not isinstance(value, list | dict)}
-        who = str(command.body.get("operator", command.who))
+        who = str(command.body.get("operator") or command.who)
         self.announce(
             line_event(
                 what, self._ports.name, at=self._ports.clock.now(), message=message, who=who, via=command.via, detail=facts

@@ -69,7 +69,7 @@ def export(config: Path, out: Path, choice: Choice, *, add_to: Path | None = Non
     """
     settings = load_line(config)
     left_out: Counter[str] = Counter()
-    with _database(settings) as database, tempfile.TemporaryDirectory(prefix="qc-export-") as folder:
+    with closing(recorded_database(settings)) as database, tempfile.TemporaryDirectory(prefix="qc-export-") as folder:
         staging = Path(folder).resolve()
         samples = tuple(_samples(settings, database, choice, staging, left_out))
         if not samples:
@@ -96,7 +96,7 @@ def ask_for_training(config: Path, *, count: int, days: float, variant: str, dry
     settings = load_line(config)
     now = SystemClock().now()
     since = now - timedelta(days=days)
-    with _database(settings) as database:
+    with closing(recorded_database(settings)) as database:
         reader = TrainingPartReader(database)
         chosen = suggest(reader.unasked(since, now, variant=variant), reader.asked(since, now, variant=variant), count)
         if chosen and not dry_run:
@@ -181,11 +181,12 @@ def _query(choice: Choice, before_seq: int | None) -> PartQuery:
     )
 
 
-def _database(settings: LineSettings) -> "closing[Database]":
+def recorded_database(settings: LineSettings) -> Database:
+    """Raises ConfigError when there is none."""
     path = settings.storage.directory / "qc.sqlite3"
     if not path.exists():
         raise ConfigError(f"{path}: this line has not recorded anything yet")
-    return closing(Database(path))
+    return Database(path)
 
 
 def _share(part_id: str) -> float:

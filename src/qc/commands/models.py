@@ -3,17 +3,20 @@
 import getpass
 import json
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from qc.commands.logs import set_up_logs
+from qc.domain.clock import SystemClock
 from qc.domain.errors import ConfigError, QcError
 from qc.domain.recipe import Recipe
 from qc.domain.record import Json
-from qc.line.release_steps import promoted
+from qc.line.release_steps import promoted, slot_for
 from qc.release.archive import export_bundle
-from qc.release.index import RecipeState, Slot
+from qc.release.index import RecipeState
 from qc.release.page import as_text
 from qc.release.registry import Registry
 from qc.release.signing import make_keys, sign_bundle, signed_manifest
@@ -25,6 +28,7 @@ from qc.wiring.release import build_registry
 def open_registry(config: Path) -> tuple[Registry, dict[str, Recipe], str]:
     """Registry, recipe files and the settings' active variant. Raises QcError."""
     settings = load_line(config)
+    set_up_logs("warning", "text")  # what is loaded and checked on the way is not what was asked
     return build_registry(settings.models), load_recipes(settings.recipes.directory), settings.recipes.active
 
 
@@ -105,21 +109,50 @@ def diff(config: Path, one: str, other: str) -> int:
     registry, _, _ = open_registry(config)
     a, b = (_flat(asdict(registry.card(model))) for model in (one, other))
     changed = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+    if not changed:
+        print("no difference")
+        return 0
     table = Table("field", one, other)
     for key in changed:
         table.add_row(key, str(a.get(key, "")), str(b.get(key, "")))
     Console().print(table)
-    return 1 if changed else 0
+    return 1
 
 
 def promote(config: Path, model: str, *, variant: str, who: str, why: str, override: bool) -> int:
     """Raises ReleaseError without a passed gate report (or an override with a name and a reason)."""
     registry, recipes, active = open_registry(config)
     variant = _variant(recipes, variant or active)
-    slot = registry.slot(model)
+    slot = slot_for(registry, recipes[variant], model)
     registered(registry, recipes[variant])
     registry.promote(variant, slot, By(who or getpass.getuser(), "cli", why), override=override)
     print(f"{variant}: {model} is active")
+    return 0
+
+
+def shadow(config: Path, model: str, *, variant: str, who: str, share: float) -> int:
+    """model empty: end the shadow. Raises ReleaseError, BundleError."""
+    registry, recipes, active = open_registry(config)
+    variant = _variant(recipes, variant or active)
+    slot = slot_for(registry, recipes[variant], model) if model else None
+    registered(registry, recipes[variant])
+    registry.shadow(variant, slot, By(who or getpass.getuser(), "cli"), share=share)
+    print(f"{variant}: {f'{model} judges {share:.0%} of the parts in the shadow' if model else 'no shadow any more'}")
+    return 0
+
+
+def canary(config: Path, model: str, *, variant: str, who: str, why: str, share: float | None, minutes: float | None) -> int:
+    """Raises ReleaseError, BundleError."""
+    registry, recipes, active = open_registry(config)
+    variant = _variant(recipes, variant or active)
+    slot = slot_for(registry, recipes[variant], model)
+    registered(registry, recipes[variant])
+    until = None if minutes is None else SystemClock().now() + timedelta(minutes=minutes)
+    part = share or (0.1 if minutes is None else 1.0)
+    registry.canary(variant, slot, By(who or getpass.getuser(), "cli", why), share=part, until=until)
+    print(
+        f"{variant}: {model} decides {part:.0%} of the parts" + (f" until {until.astimezone():%Y-%m-%d %H:%M}" if until else "")
+    )
     return 0
 
 
@@ -168,7 +201,7 @@ def import_(config: Path, archive: Path) -> int:
 def registered(registry: Registry, recipe: Recipe) -> RecipeState:
     """The recipe's state in the registry; entered there as its file says when this is the first step."""
     if registry.state(recipe.variant) is None:
-        slot: Slot = registry.slot(recipe.model_id, recipe.review_at, recipe.reject_at)
+        slot = slot_for(registry, recipe, recipe.model_id)
         registry.register(recipe.variant, slot, By("qc", "cli", "as the recipe file says"))
     state = registry.state(recipe.variant)
     assert state is not None

@@ -66,6 +66,50 @@ def models_promote(  # noqa: PLR0917  # typer turns parameters into options
     raise typer.Exit(models.promote(config, model, variant=variant, who=who, why=why, override=override))
 
 
+@models_app.command("shadow")
+def models_shadow(
+    config: Config,
+    model: Annotated[str, typer.Argument(help="A model id; without: end the shadow.")] = "",
+    variant: Variant = "",
+    who: Who = "",
+    share: Annotated[float, typer.Option(min=0.001, max=1, help="Of the parts that it judges.")] = 1.0,
+) -> None:
+    """Let a model judge beside the active one; it decides nothing."""
+    from qc.commands import models
+
+    raise typer.Exit(models.shadow(config, model, variant=variant, who=who, share=share))
+
+
+@models_app.command("compare")
+def models_compare(
+    config: Config,
+    model: Annotated[str, typer.Option(help="Only this candidate.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """What models in the shadow have shown: joint decisions, and the differences of the rates by labels."""
+    from qc.commands.shadow_results import compare
+
+    raise typer.Exit(compare(config, model=model, as_json=as_json))
+
+
+@models_app.command("canary")
+def models_canary(  # noqa: PLR0917  # typer turns parameters into options
+    config: Config,
+    model: Model,
+    variant: Variant = "",
+    who: Who = "",
+    why: Why = "",
+    share: Annotated[float | None, typer.Option(min=0.001, max=1, help="Of the parts; default 0.1, with --minutes 1.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, max=7 * 24 * 60, help="For so long; default: until promoted or rolled back.")
+    ] = None,
+) -> None:
+    """Let a model decide a share of the parts, or all of them for a while; it loses the decision by itself when it does badly."""
+    from qc.commands import models
+
+    raise typer.Exit(models.canary(config, model, variant=variant, who=who, why=why, share=share, minutes=minutes))
+
+
 @models_app.command("rollback")
 def models_rollback(config: Config, variant: Variant = "", who: Who = "", why: Why = "") -> None:
     """End a running canary; without one, make the previous model active again."""

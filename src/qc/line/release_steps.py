@@ -41,7 +41,7 @@ class ReleaseSteps:
     def _take(self, action: str, variant: str, by: By, body: Mapping[str, Json]) -> None:
         registry = self._registry
         model = body.get("model")
-        slot = None if model is None else self._proven(str(model))
+        slot = None if model is None else self._proven(str(model), self._files[variant])
         share, minutes = body.get("share"), body.get("minutes")
         self._ensure_registered(variant)
         match action:
@@ -58,11 +58,11 @@ class ReleaseSteps:
             case _:
                 raise CommandError("invalid_argument", f"action {action!r}: one of shadow, canary, promote, rollback")
 
-    def _proven(self, model_id: str) -> Slot:
+    def _proven(self, model_id: str, recipe: Recipe) -> Slot:
         """Loaded and warmed before the step, so that no part waits for it."""
         self._registry.path(model_id)
         self._shelf.inspector(model_id)
-        return self._registry.slot(model_id)
+        return slot_for(self._registry, recipe, model_id)
 
     def _candidate(self, variant: str) -> Slot:
         state = self._registry.state(variant)
@@ -74,7 +74,7 @@ class ReleaseSteps:
     def _ensure_registered(self, variant: str) -> None:
         if self._registry.state(variant) is None:
             recipe = self._files[variant]
-            slot = self._registry.slot(recipe.model_id, recipe.review_at, recipe.reject_at)
+            slot = slot_for(self._registry, recipe, recipe.model_id)
             self._registry.register(variant, slot, By("qc", "line", "as the recipe file says"))
 
 
@@ -95,6 +95,13 @@ def promoted(recipe: Recipe, index: Index) -> Recipe:
     """The recipe file with the registry's active model on top, unless the file names that very model: then its thresholds hold."""
     state = index.recipes.get(recipe.variant)
     return recipe if state is None or state.active.model == recipe.model_id else with_slot(recipe, state.active)
+
+
+def slot_for(registry: Registry, recipe: Recipe, model_id: str) -> Slot:
+    """The model at the thresholds at which it would decide: its card's, unless the recipe file names this very model. Raises BundleError."""
+    if model_id == recipe.model_id:
+        return registry.slot(model_id, recipe.review_at, recipe.reject_at)
+    return registry.slot(model_id)
 
 
 def with_slot(recipe: Recipe, slot: Slot) -> Recipe:

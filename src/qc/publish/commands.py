@@ -29,6 +29,7 @@ class RecipeCommand(CommandPayload):
     """Changeover to another product variant, between two parts."""
 
     variant: Name
+    operator: Text = ""
 
 
 class PauseCommand(CommandPayload):

@@ -130,10 +130,12 @@ class Registry:
         """Raises ReleaseError unless a gate report passed this very pair, or override is set by somebody with a reason."""
 
         def step(index: Index, at: datetime) -> Index:
-            report = self.passed_report(slot, transitions.state_of(index, variant).active, variant)
+            active = transitions.state_of(index, variant).active
+            transitions.other_than_active(variant, active, slot)
+            report = self.passed_report(slot, active, variant)
             if report is None and not override:
                 raise ReleaseError(
-                    f"{variant}: no passed gate report for {slot.model} against {index.recipes[variant].active.model} with these "
+                    f"{variant}: no passed gate report for {slot.model} against {active.model} with these "
                     "thresholds; run tools/gate.py, or override it with your name and a reason"
                 )
             if report is None and not (by.who.strip() and by.why.strip()):
@@ -166,8 +168,12 @@ class Registry:
     # --- gate reports -------------------------------------------------------------------------------------
 
     def add_report(self, report: GateReport) -> Path:
+        """Raises ReleaseError when it cannot be written."""
         folder = self.directory / _REPORTS
-        folder.mkdir(exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ReleaseError(f"{folder}: cannot be written ({error.strerror}); a registry needs that") from error
         path = folder / report.file_name
         write_durably(path, report.model_dump_json(indent=1).encode())
         return path

@@ -30,14 +30,14 @@ def shadow(index: Index, variant: str, slot: Slot | None, by: By, at: datetime, 
         if state.shadow is None:
             raise ReleaseError(f"{variant}: no model runs in the shadow")
         return _step(index, at, (variant, state.model_copy(update={"shadow": None})), "shadow-stop", by, slot=state.shadow.slot)
-    _other_than_active(variant, state, slot)
+    other_than_active(variant, state.active, slot)
     entry = Shadow(slot=slot, share=share, since=at)
     return _step(index, at, (variant, state.model_copy(update={"shadow": entry})), "shadow", by, slot=slot)
 
 
 def canary(index: Index, variant: str, slot: Slot, by: By, at: datetime, *, share: float, until: datetime | None) -> Index:
     state = state_of(index, variant)
-    _other_than_active(variant, state, slot)
+    other_than_active(variant, state.active, slot)
     entry = Canary(slot=slot, share=share, since=at, until=until)
     return _step(index, at, (variant, state.model_copy(update={"canary": entry})), "canary", by, slot=slot)
 
@@ -53,7 +53,7 @@ def canary_passed(index: Index, variant: str, by: By, at: datetime) -> Index:
 def promote(index: Index, variant: str, slot: Slot, by: By, at: datetime, *, gate: str, override: bool) -> Index:
     """The candidate becomes active, the active one previous; its shadow and canary end."""
     state = state_of(index, variant)
-    _other_than_active(variant, state, slot)
+    other_than_active(variant, state.active, slot)
     keep_shadow = state.shadow if state.shadow and state.shadow.slot.model != slot.model else None
     new = RecipeState(active=slot, previous=state.active, shadow=keep_shadow)
     return _step(index, at, (variant, new), "promote", by, slot=slot, gate=gate, override=override)
@@ -84,12 +84,14 @@ def fallback(index: Index, variant: str, by: By, at: datetime) -> Index:
 def state_of(index: Index, variant: str) -> RecipeState:
     state = index.recipes.get(variant)
     if state is None:
-        raise ReleaseError(f"no recipe {variant!r} in the registry; there are {', '.join(sorted(index.recipes)) or 'none'}")
+        known = ", ".join(sorted(index.recipes)) or "none"
+        raise ReleaseError(f"{variant}: nothing has been released for this recipe yet (recipes in the registry: {known})")
     return state
 
 
-def _other_than_active(variant: str, state: RecipeState, slot: Slot) -> None:
-    if slot == state.active:
+def other_than_active(variant: str, active: Slot, slot: Slot) -> None:
+    """Raises ReleaseError for a step to where the recipe is already."""
+    if slot == active:
         raise ReleaseError(f"{variant}: model {slot.model} is active already, with these thresholds")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,15 @@ from tests.system.edge_process import write_settings
 
 from qc.commands import models
 from qc.domain.errors import BundleError, ConfigError, ReleaseError
+from qc.domain.truth import Label, Purpose, SampleTicket, Truth
 from qc.inspection.session import seal_bundle
 from qc.inspection.tiny import tiny_card, tiny_model_bytes
+from qc.record.database import Database
+from qc.record.shadow_store import CELLS, ShadowPart, ShadowStore
+from qc.record.truth_store import SqliteTruthStore
+from qc.release.shadow import run_name
+
+AT = datetime(2026, 11, 24, 8, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -69,3 +77,53 @@ def test_keygen_sign_export_import(config: Path, tmp_path: Path) -> None:
         models.import_(config, tmp_path / "next.zip")
     other = write_settings(tmp_path / "other", 1)
     assert models.import_(other, tmp_path / "next.zip") == 0
+
+
+def test_shadow_and_canary_from_the_terminal(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models.shadow(config, "next", variant="", who="kim", share=0.5)
+    models.canary(config, "next", variant="other", who="kim", why="gate passed", share=None, minutes=30)
+    assert listed(config, capsys) == {"next": ["shadow: cell", "canary: other"], "tiny": ["active: cell", "active: other"]}
+    index = models.open_registry(config)[0].index()
+    canary = index.recipes["other"].canary
+    assert canary is not None
+    assert (canary.share, canary.until is not None) == (1.0, True)
+    models.shadow(config, "", variant="", who="kim", share=1.0)
+    assert "no shadow any more" in capsys.readouterr().out
+    with pytest.raises(ReleaseError, match="no model runs in the shadow"):
+        models.shadow(config, "", variant="", who="kim", share=1.0)
+    with pytest.raises(ReleaseError, match="active already"):
+        models.promote(config, "tiny", variant="other", who="kim", why="w", override=True)
+    models.rollback(config, variant="other", who="kim", why="enough seen")
+    models.show(config, "next", as_json=False)
+    assert "other: rollback tiny (kim) enough seen" in capsys.readouterr().out  # who lost the decision, too
+
+
+def test_what_the_shadow_has_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from qc.commands.shadow_results import compare
+
+    with pytest.raises(ConfigError, match="not recorded anything"):
+        compare(config, model="", as_json=False)
+    database = Database(config.parent / "var" / "qc.sqlite3")
+    assert compare(config, model="", as_json=False) == 1
+    run = run_name("cell", "ab" * 32, models.open_registry(config)[0].slot("next"))
+    truth = SqliteTruthStore(database)
+    for number in range(40):
+        cell, event = CELLS[2] if number % 4 == 0 else CELLS[number % 2], f"e{number}"
+        drawn = ticket_of(event, cell, f"shadow/{run}")
+        ShadowStore(database).add(run, ShadowPart(event, cell, 0.7, 0.2, AT), drawn)
+        defective = cell != CELLS[0]
+        kind = "spot" if defective else ""
+        truth.add(Label(f"l{number}", drawn.ticket_id, Truth.DEFECT if defective else Truth.GOOD, kind, "ann", AT))
+    capsys.readouterr()
+    assert compare(config, model="", as_json=False) == 0
+    told = capsys.readouterr().out
+    assert "40 parts; both accept 10, both reject 20; 10 differ: only the active one rejects 10, only the candidate 0" in told
+    assert "detection rate: -33.3%" in told
+    assert compare(config, model="next", as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)[0]["parts"]["only_active_rejects"] == 10
+    assert compare(config, model="absent", as_json=False) == 1
+
+
+def ticket_of(event: str, stratum: str, policy: str) -> SampleTicket:
+    later = AT + timedelta(hours=8)
+    return SampleTicket(f"t-{event}", event, event, "w", stratum, 1.0, policy, Purpose.TRAINING, AT, later)

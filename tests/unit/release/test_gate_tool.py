@@ -1,5 +1,6 @@
 """tools/gate.py as a person runs it: real bundles, a data set on disk, the report in the registry."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -88,6 +89,31 @@ def test_near_copies_of_training_pictures_are_a_leak(tmp_path: Path) -> None:
     honest = write_set(tmp_path / "honest", 40, 3)
     assert near_copies(sets, read_dataset(honest), trained_on(sets)) == 0
     assert near_copies([], read_dataset(data), None) is None
+
+
+def test_wrong_calls_end_in_a_sentence(models: Path, tmp_path: Path) -> None:
+    data = write_set(tmp_path / "data", 20, 1)
+    for arguments, words in (
+        (("new", "--against", "new", "--data", str(data)), "is the active model itself"),
+        (
+            ("new", "--against", "old", "--data", str(data), "--split", "test"),
+            "no labelled part in split 'test'; its splits: none",
+        ),
+        (("new", "--against", "old", "--data", str(data), "--registry", str(tmp_path / "absent")), "no such folder"),
+    ):
+        paths = [str(models / word) if word in ("new", "old") else word for word in arguments]
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "tools" / "gate.py"), *paths], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "gate.py"), str(models / "new"), "--against", str(models / "old"), "--data", str(data), "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["candidate"]["model"] == "new"  # nothing else on standard output
 
 
 def test_the_shipped_rules_are_the_defaults() -> None:
