@@ -68,7 +68,7 @@ class Design:
     @cached_property
     def edges(self):
         """Score edges of the strata, ascending; the threshold is one of them."""
-        accepted, rejected = (3, 2) if self.labels < 1500 else (5, 3)
+        accepted, rejected = (3, 2) if self.labels < 1500 else (5, 3) if self.labels < 6000 else (8, 4)
         good, bad = (1 - self.prevalence) * stats.norm.pdf(GRID), self.prevalence * self.planned.defect_density(GRID)
         need = np.sqrt(good * bad)  # f(s) sqrt(p (1 - p))
         below = self.world.reject_at > GRID
@@ -91,11 +91,16 @@ class Design:
 
     @cached_property
     def allocation(self):
-        """Share of the labels per stratum by section 1 of the design."""
+        """Share of the labels per stratum by section 1 of the design; no stratum below 20, if a quarter of the labels does for that."""
         W, p = self.shares(self.planned)
         R0 = 1 - float(self.planned.defect_cdf(self.world.reject_at))
         need = W * np.abs(self.decision - R0) * np.sqrt(p * (1 - p))
-        return (1 - self.exploration) * need / need.sum() + self.exploration * W
+        n = self.labels * ((1 - self.exploration) * need / need.sum() + self.exploration * W)
+        least = min(20, self.labels / (4 * len(W)))
+        thin = n < least
+        n[thin] = least
+        n[~thin] *= (self.labels - n[thin].sum()) / n[~thin].sum()
+        return n / self.labels
 
 
 def draw_counts(rng, design, parts, replications, *, verify_rejects=False):

@@ -15,8 +15,10 @@ from qc.domain.errors import SamplingError
 from qc.label.calibration import defect_probability
 from qc.label.strata import Floats, allocate, anticipated_detection_rate, anticipated_variance, cut_points
 
-MANY_LABELS = 1500
-"""From this many labels under one plan 5 + 3 strata pay, below it 3 + 2 (simulated for docs/monitoring.md)."""
+STRATA = ((6000, (8, 4)), (1500, (5, 3)), (0, (3, 2)))
+"""Accepted and rejected strata from so many labels under one plan on (simulated for docs/monitoring.md)."""
+FEWEST = 20
+"""Labels of a stratum under one plan, if a quarter of all labels suffices for that: thin strata cost both rates (docs/monitoring.md)."""
 _FORMAT = "qc.plan/1"
 
 
@@ -148,7 +150,8 @@ def design_plan(variant: str, scores: ArrayLike, rejected: ArrayLike, p: ArrayLi
         raise SamplingError("scores of reference parts must be finite; leave out the parts that were not inspected")
     if side.all() or not side.any():
         raise SamplingError("the reference parts must include accepted and rejected ones; sample uniformly until they do")
-    accepted, above = (5, 3) if max(budget.labels, budget.horizon_labels) >= MANY_LABELS else (3, 2)
+    total = max(budget.labels, budget.horizon_labels)
+    accepted, above = next(strata for fewest, strata in STRATA if total >= fewest)
     cuts = {"accepted_cuts": cut_points(s[~side], prob[~side], accepted), "rejected_cuts": cut_points(s[side], prob[side], above)}
     ones = {"accepted_q": (1.0,) * (len(cuts["accepted_cuts"]) + 1), "rejected_q": (1.0,) * (len(cuts["rejected_cuts"]) + 1)}
     frame = SamplingPlan(variant, **cuts, **ones, seed=budget.seed)
@@ -217,18 +220,16 @@ def _expected(plan: SamplingPlan, s: Floats, side: NDArray[np.bool_], p: Floats,
 
 
 def _allocated(plan: SamplingPlan, parts: Floats, p: Floats, detection_rate: float, budget: PlanBudget) -> Floats:
-    if not budget.verify_all_rejects:
-        return allocate(
-            parts, plan.rejected, p, labels=budget.labels, detection_rate=detection_rate, exploration=budget.exploration
-        )
-    below = ~plan.rejected
+    drawn = ~plan.rejected if budget.verify_all_rejects else np.ones(len(parts), bool)
+    total = max(budget.labels, budget.horizon_labels)
     n = parts.copy()
-    n[below] = allocate(
-        parts[below],
-        plan.rejected[below],
-        p[below],
+    n[drawn] = allocate(
+        parts[drawn],
+        plan.rejected[drawn],
+        p[drawn],
         labels=budget.labels,
         detection_rate=detection_rate,
         exploration=budget.exploration,
+        least=min(FEWEST, total / (4 * int(drawn.sum()))) * budget.labels / total,
     )
     return n

@@ -61,13 +61,21 @@ def anticipated_detection_rate(p: ArrayLike, rejected: ArrayLike) -> float:
 
 
 def allocate(
-    parts: ArrayLike, rejected: ArrayLike, p: ArrayLike, *, labels: float, detection_rate: float, exploration: float = 0.3
+    parts: ArrayLike,
+    rejected: ArrayLike,
+    p: ArrayLike,
+    *,
+    labels: float,
+    detection_rate: float,
+    exploration: float = 0.3,
+    least: float = 0.0,
 ) -> Floats:
     """Expected labels n_h per stratum, (H,), 0 < n_h <= parts_h, summing to min(labels, all parts).
 
     parts: E N_h, expected parts per stratum. rejected: (H,) bool. p: (H,) mean P(defective). With W_h = N_h / N:
     n_h proportional to (1-e) W_h |d_h - R0| sqrt(p_h(1-p_h)) / sum(same) + e W_h. What a stratum with fewer parts than its
     share cannot use goes to the others in the same proportion. (Neyman allocation for the ratio's linearised variance.)
+    least: labels that every stratum gets first, if it has the parts; at most labels / H.
 
     Raises SamplingError for impossible numbers.
 
@@ -90,7 +98,8 @@ def allocate(
     share = n_parts / n_parts.sum()
     targeted = share * np.abs(side - detection_rate) * np.sqrt(prob * (1 - prob))
     mix = (1 - exploration) * targeted / targeted.sum() + exploration * share if targeted.sum() > 0 else share
-    return _fill(mix, n_parts, min(labels, float(n_parts.sum())))
+    total = min(labels, float(n_parts.sum()))
+    return _with_least(mix, n_parts, total, min(least, total / n_parts.size))
 
 
 def anticipated_variance(
@@ -100,6 +109,21 @@ def anticipated_variance(
     n_parts, prob, n = (np.asarray(a, np.float64) for a in (parts, p, labels))
     share = n_parts / n_parts.sum()
     return float(np.sum((share * (np.asarray(rejected, bool) - detection_rate)) ** 2 * prob * (1 - prob) / n))
+
+
+def _with_least(mix: Floats, limit: Floats, total: float, least: float) -> Floats:
+    """As ``_fill``, and no stratum gets fewer than ``least`` (or all its parts)."""
+    floor = np.minimum(least, limit)
+    held = np.zeros(mix.size, bool)
+    for _ in range(mix.size):
+        n = floor.copy()
+        if not held.all():
+            n[~held] = _fill(mix[~held], limit[~held], total - floor[held].sum())
+        below = (n < floor) & ~held
+        if not below.any():
+            return n
+        held |= below
+    return floor
 
 
 def _fill(mix: Floats, limit: Floats, total: float) -> Floats:

@@ -122,3 +122,15 @@ def test_the_side_is_in_the_name() -> None:
 
 def test_the_example_in_the_docstring() -> None:
     assert doctest.testmod(strata).failed == 0
+
+
+def test_every_stratum_gets_its_least_and_the_sum_stays() -> None:
+    parts, rejected, p = [9000, 700, 200, 5], [False, False, True, True], [0.0005, 0.01, 0.05, 0.6]
+    free = allocate(parts, rejected, p, labels=400, detection_rate=0.94)
+    assert free[2] < 20
+    floored = allocate(parts, rejected, p, labels=400, detection_rate=0.94, least=20)
+    assert floored.sum() == pytest.approx(400)
+    assert floored[:3].min() >= 20
+    assert floored[3] == 5  # all it has
+    assert floored[0] / floored[1] == pytest.approx(free[0] / free[1])
+    assert (allocate(parts, rejected, p, labels=4, detection_rate=0.94, least=20) <= 1 + 1e-9).all()
