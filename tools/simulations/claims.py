@@ -162,6 +162,12 @@ def reject_rate(replications: int) -> list[Row]:
         _alarms("10", "reject rate, 100,000 parts", delays(seed=101), 0.01),
         _alarms("10", "reject rate, 100,000 parts, lot noise .1", delays(seed=102, lot_noise=0.1), 0.01),
         _delay("10", "reject rate, DR 68 / FPR 42, parts", delays(dr=0.68, fpr=0.42, parts=5000, seed=103), 60),
+        _delay(
+            "10",
+            "reject rate falls: threshold too high, DR 73.7 / FPR 1, parts",
+            delays(dr=0.737, fpr=0.01, parts=5000, seed=109),
+            1000,
+        ),
     ]
 
 
@@ -219,6 +225,7 @@ CHANGES = (
     ("10 % new variant, 3 sigma, 64 dimensions", whole_monitor.World(new_variant=0.1), "new_appearance"),
     ("prevalence 1 -> 8 %", whole_monitor.World(prevalence=0.08), "process_change"),
     ("wrong threshold: .6 -> .15", whole_monitor.World(reject_at=0.15), "model_decay"),
+    ("wrong threshold: .6 -> .95", whole_monitor.World(reject_at=0.95), "model_decay"),
     ("all scores + .5 sigma, pictures as before", whole_monitor.World(score_shift=0.5), "model_decay"),
 )
 

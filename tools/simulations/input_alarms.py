@@ -5,7 +5,7 @@ import numpy as np
 from qc.monitor.embeddings import EmbeddingReference, direction_log_factors
 from qc.monitor.evidence import log_threshold
 from qc.monitor.lots import LotReference, score_features, two_sided_log_factors
-from qc.monitor.reject_rate import log_ratios
+from qc.monitor.reject_rate import log_ratios, null_rates
 from simulations.worlds import W1, Z
 
 PARTS = 100_000
@@ -39,7 +39,9 @@ def reject_rate_delays(*, defect_rate=0.01, dr=0.94, fpr=0.08, lot_noise=0.0, pa
 
     rng = np.random.default_rng(seed)
     baseline = 0.01 * W1.detection_rate + 0.99 * W1.false_positive_rate
-    up, down = (np.array(v) for v in log_ratios(baseline + TOLERANCE))
+    low, high = null_rates(baseline, TOLERANCE)
+    (up, down), (up_accept, down_accept) = log_ratios(high), log_ratios(1 - low)  # the second half bets on too few rejects
+    reject, accept = np.array([*up, *down_accept]), np.array([*down, *up_accept])
     z_dr, z_fpr = Z(dr), Z(fpr)
     rate = None
 
@@ -48,9 +50,9 @@ def reject_rate_delays(*, defect_rate=0.01, dr=0.94, fpr=0.08, lot_noise=0.0, pa
         if step % LOT == 0:
             shift = lot_noise * rng.normal(size=replications)
             rate = defect_rate * ndtr(z_dr + shift) + (1 - defect_rate) * ndtr(z_fpr + shift)
-        return np.where((rng.random(replications) < rate)[:, None], up, down)
+        return np.where((rng.random(replications) < rate)[:, None], reject, accept)
 
-    return _run(factors, parts, log_threshold(PARTS, 1, alpha), (replications, len(up)))
+    return _run(factors, parts, log_threshold(PARTS, 1, alpha), (replications, len(reject)))
 
 
 def _lot_scores(rng, lots, lot_noise, shift=0.0, scale=1.0):

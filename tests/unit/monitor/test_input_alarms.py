@@ -19,6 +19,8 @@ def median(delays):
 def test_reject_rate():
     assert share(reject_rate_delays(replications=60, seed=1, lot_noise=0.1, parts=20_000)) <= 0.04
     assert median(reject_rate_delays(dr=0.68, fpr=0.42, replications=100, parts=1000, seed=2)) <= 66
+    # A threshold that is too high: fewer rejects. Watched with the same alpha.
+    assert median(reject_rate_delays(dr=0.737, fpr=0.01, replications=60, parts=2000, seed=9)) <= 600
 
 
 @pytest.mark.parametrize("lot_noise", [0.0, 0.1])
