@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from qc.commands.logs import set_up_logs
 from qc.domain.clock import SystemClock
 from qc.domain.errors import ConfigError, DatasetError, UnknownPart
 from qc.domain.truth import Answer, Purpose, Truth
@@ -22,11 +23,12 @@ from qc.record.part_search import PartQuery, PartSearch
 from qc.record.training_parts import TrainingPartReader
 from qc.record.truth_store import SqliteTruthStore
 from qc.release.suggest import suggest, tickets_of
-from qc.settings import LineSettings, load_line
+from qc.settings import LineSettings, load_line, load_recipes
 from qc.training.dataset import Dataset, Sample, read_dataset
 from qc.training.importing import merge_datasets
 
 _PAGE = 500
+_TRAINABLE = (Purpose.ESTIMATE, Purpose.ADJUDICATE, Purpose.TRAINING)
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
 
 
@@ -68,6 +70,7 @@ def export(config: Path, out: Path, choice: Choice, *, add_to: Path | None = Non
     ``purpose`` estimate in the manifest; a model trained on them is judged by later windows only (the gate leaves them out by itself).
     """
     settings = load_line(config)
+    _check(choice)
     left_out: Counter[str] = Counter()
     with closing(recorded_database(settings)) as database, tempfile.TemporaryDirectory(prefix="qc-export-") as folder:
         staging = Path(folder).resolve()
@@ -94,11 +97,14 @@ def check(path: Path) -> int:
 def ask_for_training(config: Path, *, count: int, days: float, variant: str, dry_run: bool) -> int:
     """Choose parts worth labelling for training and put them into the queue (after all estimation tickets)."""
     settings = load_line(config)
+    if variant and variant not in (recipes := load_recipes(settings.recipes.directory)):
+        raise ConfigError(f"no recipe for {variant!r}; there are {', '.join(sorted(recipes))}")
     now = SystemClock().now()
     since = now - timedelta(days=days)
     with closing(recorded_database(settings)) as database:
         reader = TrainingPartReader(database)
-        chosen = suggest(reader.unasked(since, now, variant=variant), reader.asked(since, now, variant=variant), count)
+        candidates, known = reader.unasked(since, now, variant=variant), reader.asked(since, now, variant=variant)
+        chosen = suggest(candidates, known, count)
         if chosen and not dry_run:
             tickets = tickets_of(chosen, now, timedelta(hours=settings.sampling.ticket_hours))
             SqliteTruthStore(database).add(tickets=tickets)
@@ -106,6 +112,10 @@ def ask_for_training(config: Path, *, count: int, days: float, variant: str, dry
         record = suggestion.record
         print(f"{record.part_id}  {record.variant}  {suggestion.reason}  score {record.score:.3f}")
     print(f"{len(chosen)} parts {'would be' if dry_run else 'are'} in the queue for training")
+    if not chosen:
+        print(
+            f"no part with a kept picture and without a label request in the last {days:g} days ({len(known)} were asked for already)"
+        )
     return 0
 
 
@@ -153,12 +163,7 @@ def _samples(
 def _settled(answers: list[Answer]) -> tuple[Answer | None, str]:
     """The last word on a part, or why there is none: what nothing corrects, of the latest look."""
     corrected = {answer.label.corrects for answer in answers}
-    standing = [
-        answer
-        for answer in answers
-        if answer.label.label_id not in corrected
-        and answer.ticket.purpose in (Purpose.ESTIMATE, Purpose.ADJUDICATE, Purpose.TRAINING)
-    ]
+    standing = [answer for answer in answers if answer.label.label_id not in corrected and answer.ticket.purpose in _TRAINABLE]
     if not standing:
         return None, "labelled only as a known or challenge part"
     last = max(standing, key=lambda answer: (answer.label.review_round, answer.label.labelled_at))
@@ -171,18 +176,32 @@ def _settled(answers: list[Answer]) -> tuple[Answer | None, str]:
 
 
 def _query(choice: Choice, before_seq: int | None) -> PartQuery:
-    try:
-        decision = Decision(choice.verdict) if choice.verdict else None
-        label = Truth(choice.label).value if choice.label else "any"
-    except ValueError as error:
-        raise ConfigError(f"{error}; verdicts are {', '.join(Decision)}, labels {', '.join(Truth)}") from None
     return PartQuery(
-        choice.since, choice.until, decision, choice.variant or None, label=label, before_seq=before_seq, limit=_PAGE
+        choice.since,
+        choice.until,
+        Decision(choice.verdict) if choice.verdict else None,
+        choice.variant or None,
+        label=Truth(choice.label).value if choice.label else "any",
+        before_seq=before_seq,
+        limit=_PAGE,
     )
+
+
+def _check(choice: Choice) -> None:
+    """Raises ConfigError for a word that is none of those allowed."""
+    for option, said, allowed in (
+        ("--verdict", choice.verdict, [decision.value for decision in Decision if decision is not Decision.NOT_INSPECTED]),
+        ("--label", choice.label, [Truth.GOOD.value, Truth.DEFECT.value]),
+        ("--purpose", choice.purpose, [purpose.value for purpose in _TRAINABLE]),
+        ("--group", choice.group, ["part", "run"]),
+    ):
+        if said and said not in allowed:
+            raise ConfigError(f"{option} {said!r}: one of {', '.join(allowed)}")
 
 
 def recorded_database(settings: LineSettings) -> Database:
     """Raises ConfigError when there is none."""
+    set_up_logs("warning", "text")  # what is opened on the way is not what was asked
     path = settings.storage.directory / "qc.sqlite3"
     if not path.exists():
         raise ConfigError(f"{path}: this line has not recorded anything yet")

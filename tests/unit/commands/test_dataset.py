@@ -64,12 +64,18 @@ def test_choices_that_fit_nothing_or_are_wrong_are_said(tmp_path: Path) -> None:
     say(config, records[0], Truth.GOOD)
     with pytest.raises(DatasetError, match="no labelled part"):
         export(config, tmp_path / "set", Choice(variant="other"))
-    with pytest.raises(ConfigError, match="verdicts are"):
-        export(config, tmp_path / "set", Choice(verdict="BAD"))
+    for wrong, words in (
+        (Choice(verdict="BAD"), "--verdict 'BAD': one of OK, REVIEW, NG"),
+        (Choice(label="maybe"), "--label 'maybe': one of good, defect"),
+        (Choice(purpose="fun"), "--purpose 'fun': one of estimate, adjudicate, training"),
+        (Choice(group="day"), "--group 'day': one of part, run"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            export(config, tmp_path / "set", wrong)
     assert not (tmp_path / "set").exists()
 
 
-def test_suggestions_go_into_the_queue_for_training_only(tmp_path: Path) -> None:
+def test_suggestions_go_into_the_queue_for_training_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config, _ = record_parts(tmp_path / "line", [60, 150, 200] * 4)
     database = Database(load_line(config, {}).storage.directory / "qc.sqlite3")
     with closing(database):
@@ -78,7 +84,22 @@ def test_suggestions_go_into_the_queue_for_training_only(tmp_path: Path) -> None
         with database.read() as connection:
             purposes = {row[0] for row in connection.execute("SELECT DISTINCT purpose FROM tickets")}
         assert purposes == {"estimate"}
-        assert SqliteTruthStore(database) is not None
+        assert "12 were asked for already" in capsys.readouterr().out
+
+
+def test_what_is_suggested_is_asked_for_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, records = record_parts(tmp_path / "line", [180, 200, 220] * 3, sampling=False)
+    assert ask_for_training(config, count=5, days=1, variant="cell", dry_run=True) == 0
+    assert "5 parts would be" in capsys.readouterr().out
+    assert ask_for_training(config, count=5, days=1, variant="cell", dry_run=False) == 0
+    with closing(Database(load_line(config, {}).storage.directory / "qc.sqlite3")) as database:
+        tickets = [ticket for record in records for ticket in SqliteTruthStore(database).tickets_of_part(record.part_id)]
+    assert [ticket.purpose for ticket in tickets] == [Purpose.TRAINING] * 5
+    assert {ticket.stratum for ticket in tickets} <= {"uncertain", "novel", "under_covered"}
+    assert ask_for_training(config, count=9, days=1, variant="cell", dry_run=False) == 0
+    assert "4 parts are" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="no recipe for 'absent'"):
+        ask_for_training(config, count=5, days=1, variant="absent", dry_run=False)
 
 
 def test_parts_of_a_new_variant_get_its_name_by_their_barcode(tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ class _Unhurried:
             yield textured(number, level)
 
 
-def record_parts(folder: Path, levels: Sequence[int]) -> tuple[Path, list[InspectionRecord]]:
-    """The settings file and the records, oldest first."""
-    config = write_settings(folder, 1, mqtt="enabled = false", sampling=True)
+def record_parts(folder: Path, levels: Sequence[int], *, sampling: bool = True) -> tuple[Path, list[InspectionRecord]]:
+    """The settings file and the records, oldest first. sampling False: nobody is asked for labels, and only rejects' pictures are kept."""
+    config = write_settings(folder, 1, mqtt="enabled = false", sampling=sampling)
     settings = load_line(config, {})
     source = ScriptedSource("cam1", _Unhurried(levels))  # type: ignore[arg-type]
     edge = build_edge(settings, load_recipes(settings.recipes.directory), cameras=[TriggeredCamera(source, EachFrame())])
