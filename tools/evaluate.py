@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if a.json:
             a.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    except (QcError, OSError) as error:
-        print(f"evaluate.py: {error}", file=sys.stderr)
+    except (QcError, OSError, MemoryError) as error:
+        print(f"evaluate.py: {error or 'out of memory: close other programs'}", file=sys.stderr)
         return 1
     show_report(report)
     return 0

@@ -89,7 +89,7 @@ def fit_model(
     labels = material.labels
     quick, peaks = quick_branches(material, folds.fine, progress)
     learnt: dict[str, Learnt] = {}
-    for lesson in lessons_for(backbone, material, recipe.finetune):
+    for lesson in lessons_for(backbone, material, cells=recipe.cells, finetune=recipe.finetune):
         so_far = quick | {name: result.scores for name, result in learnt.items()}
         if (auroc(fuse(so_far, labels, folds.fine).raw(so_far), labels) or 0.0) < ENOUGH:
             material = material if material.views else replace(material, views=make_views())

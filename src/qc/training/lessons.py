@@ -41,15 +41,15 @@ class Learnt:
     curves: tuple[list[float], list[float]]
 
 
-def lessons_for(backbone: Backbone, material: Material, finetune: bool) -> list[Lesson]:
-    """What these labels and this input size are enough for."""
-    labels, cells = material.labels, int(np.prod(material.store.maps[0].shape[2:]))
+def lessons_for(backbone: Backbone, material: Material, *, cells: bool, finetune: bool) -> list[Lesson]:
+    """What these labels and this input size are enough for, as far as the recipe wants it."""
+    labels, places = material.labels, int(np.prod(material.store.maps[0].shape[2:]))
     rarest = min(int(labels.sum()), int((labels == 0).sum()))
     lessons = []
-    if rarest >= MIN_FOR_CELLS:
+    if cells and rarest >= MIN_FOR_CELLS:
         lessons.append(Lesson("cells", new_cells, cell_loss))
     enough = rarest >= MIN_FOR_FINETUNE and len(labels) >= MIN_TOTAL_FOR_FINETUNE
-    if finetune and enough and cells <= MAX_CELLS_FOR_FINETUNE:
+    if finetune and enough and places <= MAX_CELLS_FOR_FINETUNE:
         stage = backbone.stages[2]
         lessons.append(Lesson("finetune", lambda material, _: new_tail(stage, material), tail_loss))
     return lessons

@@ -4,6 +4,8 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,27 +81,41 @@ def train(
     """Train on everything in ``source`` that is not held out and write the bundle ``out``, whole or not at all.
 
     Held out is the test split, or the validation split where there is no test. parent: an existing bundle to which this data set
-    adds variants; it must hold the parent's variants too. cache: folder of features that several trainings share. Raises DatasetError, TrainingError, BundleError.
+    adds variants; it must hold the parent's variants too. cache: folder of features that several trainings share. Raises
+    DatasetError, TrainingError, BundleError.
     """
-    started = time.monotonic()
     if out.exists():
         raise TrainingError(f"{out} exists already and bundles are immutable: choose another name or remove it")
     torch.manual_seed(recipe.seed)
     distributed.use_free_cores()
-    task = prepare(source, out, recipe, variants=variants, parent=parent, progress=progress)
-    backbone = load_backbone(recipe.backbone, Path(recipe.weights) if recipe.weights else None)
-    shared = FeatureCache(cache, backbone) if cache else None
+    started = time.monotonic()
+    with out_of_memory_told():
+        task = prepare(source, out, recipe, variants=variants, parent=parent, progress=progress)
+        return train_prepared(task, out, recipe, progress, parent=parent, cache=cache, started=started)
+
+
+@contextmanager
+def out_of_memory_told() -> Iterator[None]:
+    """Translate what Python, torch and onnxruntime say when there is no memory left."""
     try:
-        if not recipe.side:
-            task = sharpen(task, backbone, shared, recipe.seed, progress)
-        fitted = fit(task, backbone, recipe, progress, shared)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "allocate" in str(error):  # torch has no error class of its own for it on the CPU
+        yield
+    except Exception as error:
+        if isinstance(error, MemoryError) or any(word in str(error) for word in ("allocate", "bad_alloc", "out of memory")):
             raise TrainingError(
-                f"out of memory at {task.spec.height} x {task.spec.width} pixels: set a smaller side in the recipe, "
-                "or close other programs; finished steps are kept and taken up again"
+                "out of memory: set a smaller side in the recipe, or close other programs; finished steps are kept and taken up again"
             ) from error
         raise
+
+
+def train_prepared(
+    task: Task, out: Path, recipe: TrainingRecipe, progress: Progress, *, parent: Path | None, cache: Path | None, started: float
+) -> ModelCard:
+    """Features, branches, export, evaluation, bundle. started: on the monotonic clock."""
+    backbone = load_backbone(recipe.backbone, Path(recipe.weights) if recipe.weights else None)
+    shared = FeatureCache(cache, backbone) if cache else None
+    if not recipe.side:
+        task = sharpen(task, backbone, shared, recipe.seed, progress)
+    fitted = fit(task, backbone, recipe, progress, shared)
     if distributed.rank() != 0:
         return draft_card(out.name, task.spec, fitted, task.training, None)
     model, card, facts = export(task, fitted, backbone, recipe, out.name)

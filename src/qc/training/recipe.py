@@ -14,7 +14,8 @@ from qc.training.thresholds import Aim
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecipe:
-    """side: input side in pixels, 0 chooses from the data. finetune: try to train the backbone's last stage further.
+    """side: input side in pixels, 0 chooses from the data. finetune: try to train the backbone's last stage further; cells: the head that scores each
+    cell; both cost minutes.
 
     backbone, weights: see backbone.py. roi, ignore: as in the line's recipe. folds: of the cross-validation. flips: mirror and
     turn pictures while learning (switch off where left and right differ in meaning). views: how often each picture is also seen in other light by
@@ -29,6 +30,7 @@ class TrainingRecipe:
     roi: Polygon | None = None
     ignore: tuple[Polygon, ...] = ()
     folds: int = 5
+    cells: bool = True
     finetune: bool = True
     flips: bool = True
     views: int = 1
