@@ -1,7 +1,10 @@
 """kill -9 in the middle of changeovers, promotions, rollbacks, canaries and shadows: every part gets its one verdict, and the registry a
 working model. Real process, real broker; the places are those between which the state of the edge changes."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,6 +54,11 @@ class Drill:
         """What the records of the last parts say."""
         with closing(sqlite3.connect(f"file:{self.folder / 'var' / 'qc.sqlite3'}?mode=ro", uri=True, timeout=10)) as database:
             return {str(row[0]) for row in database.execute(f"SELECT {column} FROM inspections ORDER BY seq DESC LIMIT {count}")}
+
+    def variants(self) -> list[str]:
+        """Of every record, in the order of the part ids."""
+        with closing(sqlite3.connect(f"file:{self.folder / 'var' / 'qc.sqlite3'}?mode=ro", uri=True, timeout=10)) as database:
+            return [str(row[0]) for row in database.execute("SELECT variant FROM inspections ORDER BY part_id")]
 
     def send(self, name: str, body: dict[str, Json]) -> None:
         """Until the edge has answered or has died."""
@@ -295,3 +303,36 @@ def test_a_shadow_that_is_shed_under_load_is_killed_and_goes_on(tmp_path: Path) 
 def shadow_of(ear: Listener) -> dict[str, Json] | None:
     state = ear.last("state/release")
     return None if state is None else state["releases"][0]["shadow"]
+
+
+def qc(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    call = [sys.executable, "-c", "from qc.cli import main; main()", *arguments]
+    return subprocess.run(call, capture_output=True, text=True, check=False, timeout=120, env={**os.environ, "COLUMNS": "200"})
+
+
+@pytest.mark.timeout(600)
+def test_the_variant_changes_by_command_line_and_barcode_and_the_releases_are_shown(tmp_path: Path) -> None:
+    with drill(tmp_path) as line, Listener(line.broker.port, "qc/v1/#") as ear:
+        config = str(line.edge.config)
+        recipe = tmp_path / "recipes" / "other.toml"
+        recipe.write_text(recipe.read_text().replace("[halt]", 'part_id_prefixes = ["part-00001"]\n[halt]', 1))
+        line.live()
+        line.parts(3)
+        line.model(action="shadow", model="next")
+        assert qc("models", "canary", config, "blind", "--variant", "other", "--share", "0.5", "--why", "drill").returncode == 0
+        line.parts(17)  # 3 to 19: from 10 on the barcode asks for the other recipe
+        assert line.variants() == ["cell"] * 10 + ["other"] * 10
+        assert ear.wait_until(lambda: len([r for r in (ear.last("state/release") or {})["releases"] if r["canary"]]) == 1, 20)
+        shown = qc("status", config)
+        assert "cell: shadow next judges 100% of the parts" in shown.stdout, shown.stdout + shown.stderr
+        assert "other: canary blind decides 50% of the parts: " in shown.stdout
+        done = qc("recipe", config, "other", "--operator", "kim")
+        assert "cell -> other, judged by tiny" in done.stdout, done.stderr
+        line.parts(3)
+        assert line.variants()[-3:] == ["other"] * 3
+        change = ear.last("evt/line")
+        assert (change["what"], change["who"], change["via"]) == ("changeover", "kim", "mqtt")
+        refused = qc("recipe", config, "absent")
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("qc: unknown_variant: no recipe for 'absent'")
+        line.finish(running=True)
