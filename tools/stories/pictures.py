@@ -18,6 +18,8 @@ from qc.domain.errors import ConfigError
 from qc.domain.frame import Pixels
 from qc.training.dataset import Dataset, Sample, read_dataset, read_image
 from qc.training.elpv import write_elpv
+from qc.training.scan import scan_dataset
+from qc.training.splits import part_groups
 
 POOLS = ("train", "before", "before-2", "gate", "after")
 SHIFT_PX = 2
@@ -73,8 +75,8 @@ def deal(dataset: Dataset, shares: Mapping[str, Mapping[str, float]], known: Seq
     """
     rng = np.random.default_rng([seed, 5])
     groups: dict[str, list[Sample]] = {}
-    for sample in dataset:
-        groups.setdefault(sample.group or sample.image.stem, []).append(sample)
+    for name, sample in zip(_group_names(dataset), dataset, strict=True):
+        groups.setdefault(name, []).append(sample)
     strata: dict[tuple[object, ...], list[str]] = {}
     for name, samples in groups.items():
         variants = {s.variant for s in samples}
@@ -89,6 +91,13 @@ def deal(dataset: Dataset, shares: Mapping[str, Mapping[str, float]], known: Seq
         for pool, start, end in zip(POOLS, (0, *edges[:-1]), edges, strict=True):
             pools[pool] += [sample for name in order[start:end] for sample in groups[name]]
     return pools
+
+
+def _group_names(dataset: Dataset) -> list[str]:
+    """The named groups; a set that names none has its near copies found, so that none of them stand on two sides."""
+    if any(sample.group for sample in dataset):
+        return [sample.group or sample.image.stem for sample in dataset]
+    return [str(i) for i in part_groups(dataset, scan_dataset(dataset).copies()).ids]
 
 
 def product_of(sample: Sample) -> str:

@@ -13,12 +13,12 @@ class Length:
     for the training come in; stretch: in which every part is labelled for the gate; after: under the promoted model."""
 
     shift_parts: int = 120
-    healthy: int = 25
+    healthy: int = 21
     answer: int = 4
     stretch: int = 2
     shadow: int = 1
     canary: int = 1
-    after: int = 12
+    after: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Scenario:
     specificity: float = 0.995
     seconds_per_label: float = 6.0
     halt_minutes: float = 20.0
-    takes: int = 6
+    takes: int = 4
     lot_parts: int = 100
-    reference_lots: int = 25
+    reference_lots: int = 20
     golden_defects: int = 80
     golden_good: int = 130
     review: bool = False
