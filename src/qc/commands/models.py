@@ -16,7 +16,7 @@ from qc.domain.recipe import Recipe
 from qc.domain.record import Json
 from qc.line.release_steps import promoted, slot_for
 from qc.release.archive import export_bundle
-from qc.release.index import RecipeState
+from qc.release.index import RecipeState, Transition
 from qc.release.page import as_text
 from qc.release.registry import Registry
 from qc.release.signing import make_keys, sign_bundle, signed_manifest
@@ -84,10 +84,22 @@ def show(config: Path, model: str, *, as_json: bool) -> int:
     for report in reports:
         print(f"\n{as_text(report)}")
     for step in steps:
-        gate = "gate overridden" if step.override else step.gate
-        print(
-            f"{step.number:4} {step.at:%Y-%m-%d %H:%M:%S} {step.variant}: {step.action} {step.model} ({step.who}) {step.why} {gate}"
-        )
+        print(_words(step))
+    return 0
+
+
+def history(config: Path, *, variant: str, as_json: bool) -> int:
+    """Every transition, oldest first."""
+    registry, recipes, _ = open_registry(config)
+    wanted = _variant(recipes, variant) if variant else ""
+    steps = [step for step in registry.index().history if wanted in ("", step.variant)]
+    if as_json:
+        print(json.dumps([step.model_dump(mode="json") for step in steps], indent=1))
+        return 0
+    for step in steps:
+        print(_words(step))
+    if not steps:
+        print("no step yet: every recipe runs the model of its file")
     return 0
 
 
@@ -212,6 +224,15 @@ def _variant(recipes: dict[str, Recipe], variant: str) -> str:
     if variant not in recipes:
         raise ConfigError(f"no recipe for {variant!r}; there are {', '.join(sorted(recipes))}")
     return variant
+
+
+def _words(step: Transition) -> str:
+    former = f" for {step.former}" if step.former not in ("", step.model) else ""
+    by = f"by {step.who} via {step.via}" + (f": {step.why}" if step.why else "")
+    gate = ", gate OVERRIDDEN" if step.override else f", gate report {step.gate}" if step.gate else ""
+    return (
+        f"{step.number:4} {step.at.astimezone():%Y-%m-%d %H:%M:%S} {step.variant}: {step.action} {step.model}{former} {by}{gate}"
+    )
 
 
 def _roles(state: RecipeState) -> list[tuple[str, str]]:

@@ -35,6 +35,16 @@ def models_show(config: Config, model: Model, as_json: AsJson = False) -> None:
     raise typer.Exit(models.show(config, model, as_json=as_json))
 
 
+@models_app.command("history")
+def models_history(
+    config: Config, variant: Annotated[str, typer.Option(help="Only this product variant.")] = "", as_json: AsJson = False
+) -> None:
+    """Every step that was ever made: when, who, through which door, why, on which gate report."""
+    from qc.commands import models
+
+    raise typer.Exit(models.history(config, variant=variant, as_json=as_json))
+
+
 @models_app.command("verify")
 def models_verify(config: Config, model: Annotated[list[str] | None, typer.Argument(help="Default: all.")] = None) -> None:
     """Make every check that the line makes: files, hashes, graph, golden vectors, signature where required."""

@@ -43,7 +43,7 @@ def test_promote_rollback_and_what_is_listed(config: Path, capsys: pytest.Captur
     models.show(config, "next", as_json=False)
     told = capsys.readouterr().out
     assert "lineage: next <- tiny" in told
-    assert "(kim) trial gate overridden" in told
+    assert "cell: promote next for tiny by kim via cli: trial, gate OVERRIDDEN" in told
     models.rollback(config, variant="cell", who="kim", why="it was a drill")
     assert listed(config, capsys) == {"next": [], "tiny": ["active: cell", "active: other"]}
     assert models.gc(config, keep=0) == 0
@@ -95,7 +95,10 @@ def test_shadow_and_canary_from_the_terminal(config: Path, capsys: pytest.Captur
         models.promote(config, "tiny", variant="other", who="kim", why="w", override=True)
     models.rollback(config, variant="other", who="kim", why="enough seen")
     models.show(config, "next", as_json=False)
-    assert "other: rollback tiny (kim) enough seen" in capsys.readouterr().out  # who lost the decision, too
+    assert "other: rollback tiny for next by kim via cli: enough seen" in capsys.readouterr().out  # who lost the decision, too
+    models.history(config, variant="cell", as_json=False)
+    steps = capsys.readouterr().out.splitlines()
+    assert [step.split(": ")[1].split()[0] for step in steps] == ["register", "shadow", "shadow-stop"]
 
 
 def test_what_the_shadow_has_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
