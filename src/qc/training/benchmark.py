@@ -47,14 +47,14 @@ def rows() -> Iterator[Row]:
         yield Row(f"cubes-{colour}-unseen", "cubes", "test", _unseen(f"cube-{colour}", 0, 0))
         yield Row(f"cubes-{colour}-5-good", "cubes", "test", _unseen(f"cube-{colour}", 5, 0))
     yield Row("rendered-fabric-60-good", "", "test", render=_rendered("fabric", 60, 0))
-    yield Row("rendered-label-60+12", "", "test", render=_rendered("label", 60, 12))
-    yield Row("rendered-casting-50+50", "", "test", render=_rendered("casting", 50, 50))
-    yield Row("rendered-fabric-60+20-masks", "", "test", render=_rendered("fabric", 60, 20, masks=True))
+    yield Row("rendered-label-60-good-12-defects", "", "test", render=_rendered("label", 60, 12))
+    yield Row("rendered-casting-50-good-50-defects", "", "test", render=_rendered("casting", 50, 50))
+    yield Row("rendered-fabric-60-good-20-masks", "", "test", render=_rendered("fabric", 60, 20, masks=True))
     yield Row("magnetic-tile", "magnetic-tile", "val")
     yield Row("pcb-all", "pcb", "test")
     for board in ("00041", "12100", "44000", "50600", "92000"):
         yield Row(f"pcb-{board}-unseen", "pcb", "test", _unseen(f"board-{board}", 0, 0))
-        yield Row(f"pcb-{board}-10+10", "pcb", "test", _unseen(f"board-{board}", 10, 10))
+        yield Row(f"pcb-{board}-10-good-10-defects", "pcb", "test", _unseen(f"board-{board}", 10, 10))
     yield Row("elpv", "elpv", "test", None)
     for labelled in (0, 50, 100, 200, 400):
         yield Row(f"elpv-mono-to-poly-{labelled}", "elpv", "test", _poly(labelled))

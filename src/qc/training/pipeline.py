@@ -17,6 +17,7 @@ from qc.domain.errors import DatasetError, TrainingError
 from qc.domain.model import InputSpec, ModelCard
 from qc.domain.record import Json
 from qc.inspection.bundle import load_card
+from qc.inspection.card import MODEL_ID
 from qc.inspection.session import OnnxInspector, Runtime, load_inspector, seal_bundle
 from qc.release.evidence import pixel_hash
 from qc.training import distributed, plots
@@ -86,6 +87,10 @@ def train(
     """
     if out.exists():
         raise TrainingError(f"{out} exists already and bundles are immutable: choose another name or remove it")
+    if not MODEL_ID.fullmatch(out.name):
+        raise TrainingError(
+            f"{out}: {out.name!r} cannot be a model's name: use up to 64 letters, digits, '_', '-' and single dots"
+        )
     torch.manual_seed(recipe.seed)
     distributed.use_free_cores()
     started = time.monotonic()

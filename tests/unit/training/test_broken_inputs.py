@@ -95,11 +95,13 @@ def test_a_truncated_picture(command, pictures, tmp_path):
     refused(command(source), "g4.png")
 
 
-def test_an_unknown_recipe_key_and_a_place_that_cannot_be_written(command, pictures, tmp_path, capsys):
+def test_an_unknown_recipe_key_a_wrong_name_and_a_place_that_cannot_be_written(command, pictures, tmp_path, capsys):
     source = folders(tmp_path / "set", pictures, 8)
     (tmp_path / "wrong.toml").write_text("sied = 96\n", encoding="utf-8")
     assert tool("train")([str(source), "--out", str(tmp_path / "m/a"), "--recipe", str(tmp_path / "wrong.toml")]) == 1
     assert "did you mean side" in capsys.readouterr().err
+    assert tool("train")([str(source), "--out", str(tmp_path / "m/a+b")]) == 1
+    assert "cannot be a model's name" in capsys.readouterr().err
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert tool("train")([str(source), "--out", str(tmp_path / "file/models/a")]) == 1
     assert "cannot be written" in capsys.readouterr().err
