@@ -61,7 +61,7 @@ class Recipe:
     min_defect_area: float = 0.0
     map_threshold: float = 0.5
     part_id_prefixes: tuple[str, ...] = ()
-    """Part ids (barcodes) that start with one of these switch the line to this recipe."""
+    """Parts whose id (barcode) starts with one of these are judged by this recipe, whichever is active."""
     halt: HaltPolicy = field(default_factory=HaltPolicy)
     sampling: SamplingPlanSettings = field(default_factory=SamplingPlanSettings)
 

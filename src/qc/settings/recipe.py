@@ -71,7 +71,7 @@ class RecipeSettings(Section):
     map_threshold: Share = 0.5
     """Defect-map value from which a pixel belongs to a region."""
     part_id_prefixes: list[Annotated[str, Field(min_length=1)]] = []
-    """Part ids that start with one of these switch the line to this recipe."""
+    """Parts whose id (barcode) starts with one of these are judged by this recipe, whichever is active."""
     halt: HaltSettings = HaltSettings()
     sampling: SamplingSettings = SamplingSettings()
 

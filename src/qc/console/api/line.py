@@ -29,6 +29,7 @@ from qc.domain.model import ModelCard
 from qc.domain.ports import Clock
 from qc.domain.recipe import Recipe
 from qc.line import Setup
+from qc.publish.payloads import RecipeRelease
 from qc.wiring import Edge
 
 log = structlog.get_logger(__name__)
@@ -85,6 +86,7 @@ class LineApi:
         return LineAnswer(
             recipes=[_recipe(recipe, active=recipe.variant == setup.recipe.variant) for recipe in recipes],
             models=self._models(setup),
+            releases=[RecipeRelease.model_validate(release, strict=False) for release in edge.rollout.status()],
             available=edge.registry.models(),
             challenges=[
                 ChallengeAnswer(

@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, Field
 
 from qc.console.schema.base import MAX_SEQ, Answer, Body, Name, Share, Text
 from qc.console.schema.parts import AuditAnswer
+from qc.publish.payloads import RecipeRelease
 
 
 class RecipeAnswer(Answer):
@@ -49,10 +50,12 @@ class ChallengeAnswer(Answer):
 
 
 class LineAnswer(Answer):
-    """models: of the active variant. available: bundles that a release can choose."""
+    """models: of the active variant. releases: every recipe's trials with their results, as ``state/release`` says them over MQTT.
+    available: bundles that a release can choose."""
 
     recipes: list[RecipeAnswer]
     models: list[ModelAnswer]
+    releases: list[RecipeRelease]
     available: list[str]
     challenges: list[ChallengeAnswer]
     challenge_served: bool
