@@ -22,7 +22,7 @@ from qc.goals.timeline import FEWEST_DEFECTS, Bucket, timeline
 from qc.monitor.watch import Reading
 from qc.record.quality_reader import ShiftQuality
 
-SHOWN_SLICES = ("variant", "camera", "shift", "environment", "model", "recipe")
+SHOWN_SLICES = ("variant", "camera", "line", "shift", "environment", "model", "recipe")
 MONTHLY_COST = "monthly_cost"
 _SHORTEST_DAYS = 1 / 24
 """A month is not projected from less than an hour of production."""
