@@ -234,8 +234,11 @@ class Rollout:
                 CanaryGuard(baseline, recipe.deadline_ms, measured=measured),
                 CanaryLabels(self._ports.bounds, self._ports.lowest_q),
             )
-            known_alarms = [alarm.alarm_id for alarm in self._ports.alarms.open_alarms()]
+            alarms = self._ports.alarms.open_alarms()
+            known_alarms = [alarm.alarm_id for alarm in alarms if alarm.since < canary.since]
             trial = CanaryTrial(Setup(recipe, inspector), canary, watches, self._wake.set, known_alarms)
+            for alarm in alarms:  # after a restart: what was said before it still holds
+                trial.heed(alarm)
             for record, answer in self._ports.answers(canary.since):
                 trial.labelled(record, answer)
             self._canaries[variant] = trial

@@ -338,6 +338,24 @@ def test_a_withdrawn_canary_ends_in_the_registry_as_soon_as_that_can_be_written(
         assert (rolled_back["who"], rolled_back["former"], rolled_back["reason"]) == ("qc", "good", "alarm embedding: odd")
 
 
+def test_an_alarm_that_took_the_decision_back_holds_over_a_kill_before_the_registry_heard_of_it(tmp_path: Path) -> None:
+    lock = tmp_path / "models" / ".registry.lock"
+    with rig(tmp_path) as line:
+        line.edge.alarms.report("embedding", "cell/cam1", cause=Cause.UNKNOWN, action=Action.ADVISE, message="odd before")
+        line.step(action="canary", model="good", share=1.0)
+        assert {record.role for record in line.parts(3)} == {"canary"}
+    with rig(tmp_path) as line:  # an alarm from before it began says nothing about it, after a restart neither
+        assert {record.role for record in line.parts(3)} == {"canary"}
+        lock.unlink()
+        lock.mkdir()
+        line.edge.alarms.report("score_drift", "cell/cam1", cause=Cause.UNKNOWN, action=Action.ADVISE, message="odd now")
+    with rig(tmp_path) as line:
+        assert {record.role for record in line.parts(3)} == {"active"}
+        lock.rmdir()
+        assert until(lambda: line.edge.registry.index().history[-1].action == "rollback")
+        assert line.edge.registry.index().history[-1].why == "alarm score_drift: odd now"
+
+
 def test_a_step_that_cannot_be_followed_is_told_and_tried_again(tmp_path: Path) -> None:
     from qc.release.transitions import By
     from qc.wiring.release import build_registry
@@ -359,7 +377,7 @@ def test_a_step_that_cannot_be_followed_is_told_and_tried_again(tmp_path: Path) 
 
 
 def test_the_state_tells_of_every_recipe_the_running_one_first(tmp_path: Path) -> None:
-    from qc.publish.payloads import state_payload
+    from qc.publish.payloads import RecipeRelease, state_payload
 
     with rig(tmp_path, [60, 230] * 100) as line:
         line.step(action="shadow", model="blind", share=0.5)
@@ -380,6 +398,7 @@ def test_the_state_tells_of_every_recipe_the_running_one_first(tmp_path: Path) -
         canary = told[1]["canary"]
         assert isinstance(canary, dict)
         assert canary["model"] == "good"
-        state_payload("release", {"releases": list(told)})  # obeys its schema
+        state_payload("release", {"releases": list(told)})  # obeys its schema, over MQTT and HTTP
+        assert [RecipeRelease.model_validate(release, strict=False).variant for release in told] == ["cell", "other"]
         line.edge.control.handle(Command("recipe", {"variant": "other"}, WHO, "mqtt"))
         assert [release["variant"] for release in line.edge.rollout.status()] == ["other", "cell"]
