@@ -41,7 +41,7 @@ INPUTS = (SCORE, QUALITY, EMBEDDING, REJECT_RATE)
 RATES = (DETECTION, FALSE_POSITIVE, PREVALENCE)
 LATEST = 500
 """Parts of a camera over which the share of camera faults is taken."""
-FORMAT = 1
+FORMAT = 2
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
