@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 AREA = (0.005, 0.04)
-"""Share of the picture that a pasted patch covers."""
+SMALL_AREA = (0.0003, 0.003)
+"""Share of the picture that a pasted patch covers: plainly visible, and as small as still matters (2 to 5 % of a side)."""
 
 
-def with_defect(pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+def with_defect(pixels: NDArray[np.uint8], seed: int, area: tuple[float, float] = AREA) -> NDArray[np.uint8]:
     """A copy of the (H, W, 3) picture with one pasted patch or, half of the time, one rotated scar of its own pixels."""
     generator = np.random.default_rng(seed)
     height, width = pixels.shape[:2]
-    area = float(generator.uniform(*AREA)) * height * width
+    covered = float(generator.uniform(*area)) * height * width
     aspect = float(generator.uniform(0.4, 2.5)) if generator.random() < 0.5 else float(generator.uniform(6, 12))
-    h = int(np.clip(round((area / aspect) ** 0.5), 2, height // 2 or 1))
-    w = int(np.clip(round((area * aspect) ** 0.5), 2, width // 2 or 1))
+    h = int(np.clip(round((covered / aspect) ** 0.5), 2, height // 2 or 1))
+    w = int(np.clip(round((covered * aspect) ** 0.5), 2, width // 2 or 1))
     y0, y1 = (int(v) for v in generator.integers(0, max(1, height - h), 2))
     x0, x1 = (int(v) for v in generator.integers(0, max(1, width - w), 2))
     patch = pixels[y0 : y0 + h, x0 : x0 + w].astype(np.float32) * float(generator.uniform(0.6, 1.4))

@@ -30,18 +30,24 @@ def tried(source, backbone, work, progress=silent_progress):
     return finer_input(dataset, groups, BASE, roi=Roi(), backbone=backbone, cache=None, work=work, seed=0, progress=progress)
 
 
-def test_small_faint_defects_get_the_finer_input_or_the_card_says_why_not(backbone, tmp_path):
+@pytest.mark.parametrize(("defects", "kind"), [(10, "known defects"), (0, "pasted on good pictures")])
+def test_sizes_are_tried_on_defects_or_on_pasted_ones(backbone, tmp_path, defects, kind):
     stages = []
-    source = write_product(tmp_path / "set", "casting", 14, 10, seed=3)
+    source = write_product(tmp_path / "set", "casting", 14, defects, seed=3)
     spec, told = tried(source, backbone, tmp_path, lambda stage, _done, _total: stages.append(stage))
-    assert set(stages) == {"trial at 224 x 224", "trial at 448 x 448"}
-    assert "448 x 448" in told
-    assert spec.height in {224, 448}
+    assert "trial at 224 x 224" in stages
+    assert kind in told
+    assert f"{spec.height} x {spec.width} is used" in told
 
 
-@pytest.mark.parametrize("masks", [False, True], ids=["few defects", "masks"])
-def test_nothing_is_tried_without_enough_defects_or_with_masks(backbone, tmp_path, masks):
-    source = write_product(tmp_path / "set", "casting", 6, 10 if masks else 3, seed=3, masks=masks)
+def test_small_scratches_in_a_fabric_ask_for_a_finer_input(backbone, tmp_path):
+    spec, _ = tried(write_product(tmp_path / "set", "fabric", 24, 16, seed=3), backbone, tmp_path)
+    assert spec.height > 224
+
+
+@pytest.mark.parametrize(("good", "masks"), [(6, False), (14, True)], ids=["too few good pictures", "masks"])
+def test_nothing_is_tried_where_it_could_not_tell_or_masks_have_told(backbone, tmp_path, good, masks):
+    source = write_product(tmp_path / "set", "casting", good, 3, seed=3, masks=masks)
     assert tried(source, backbone, tmp_path) == (BASE, "")
 
 
