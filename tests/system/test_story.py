@@ -49,7 +49,7 @@ after = 2
 
 def test_a_short_story_ends_with_a_promoted_model_and_both_sides_of_every_rate(tmp_path: Path) -> None:
     (tmp_path / "short.toml").write_text(SCENARIO, "utf-8")
-    (tmp_path / "train.toml").write_text("side = 224\nfinetune = false\nquantise = false\nviews = 0\n", "utf-8")
+    (tmp_path / "train.toml").write_text("side = 224\ncells = false\nfinetune = false\nquantise = false\nviews = 0\n", "utf-8")
     (tmp_path / "gate.toml").write_text("robustness_parts = 4\nlatency_runs = 10\n", "utf-8")
     command = [sys.executable, "tools/story.py", "--scenario", str(tmp_path / "short.toml"), "--out", str(tmp_path / "out")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=580)
