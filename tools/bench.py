@@ -17,6 +17,7 @@ BENCHMARKS = {
         "rates, labels, alarms and causes against the real line in simulated production (docs/truth.md)",
     ),
     "monitoring-cost": ("benchmarks.monitoring_cost", "the line with sampling and monitoring against the line without"),
+    "shadow": ("benchmarks.shadow_cost", "the line with a model in the shadow against the line without"),
     "console": ("bench_console", "the line with busy and hostile browsers against none"),
 }
 

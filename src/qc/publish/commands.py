@@ -29,7 +29,7 @@ class RecipeCommand(CommandPayload):
     """Changeover to another product variant, between two parts."""
 
     variant: Name
-    operator: Text = ""
+    operator: Text | None = None
 
 
 class PauseCommand(CommandPayload):
