@@ -26,6 +26,8 @@ MOST_ASKED = 250
 """More further parts of one kind than this the engineer does not collect for the gate."""
 _NEVER_SHOWN = 100
 """Takes of kept parts start here: another capture than any that production shows."""
+_FOR_TRAINING = 200
+"""The take of the first model's pictures: captured on this line, like everything that the model will see."""
 Wanted = Mapping[str, tuple[int, int]]
 """Product -> (defects, good parts)."""
 
@@ -62,7 +64,8 @@ class Desk:
         s = self.scenario
         train = [sample for sample in self.pools["train"] if product_of(sample) in s.known]
         self._train_set = self.home.set_folder("train-1")
-        models.write_set(self._train_set, [(f"t{i:04d}", Capture(sample, 0)) for i, sample in enumerate(train)])
+        captures = [(f"t{i:04d}", Capture(sample, _FOR_TRAINING)) for i, sample in enumerate(train)]
+        models.write_set(self._train_set, captures, keep_groups=True)
         model = f"{s.name}-1"
         self.cards[model] = self._trained(self._train_set, model)
         each = (int(np.ceil(s.golden_defects / len(s.known))), int(np.ceil(s.golden_good / len(s.known))))

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,39 +16,23 @@ from qc.domain.model import ModelCard
 from qc.inspection.bundle import load_card
 from qc.release.report import GateReport
 from qc.training.console import silent_progress
-from qc.training.dataset import Dataset, Sample, read_dataset, write_manifest
+from qc.training.dataset import Dataset, read_dataset, write_manifest
 from qc.training.pipeline import train
 from qc.training.recipe import load_recipe
 from stories.home import ROOT, Home
 from stories.pictures import Capture
 
 
-def write_set(folder: Path, captures: Sequence[tuple[str, Capture]]) -> Dataset:
-    """(part id, capture) -> pictures and manifest. Take 0 is the picture itself, with its mask; other takes are new captures without."""
+def write_set(folder: Path, captures: Sequence[tuple[str, Capture]], *, keep_groups: bool = False) -> None:
+    """(part id, capture) -> pictures and manifest. keep_groups: as the pictures' own set names them; else each part is one."""
     folder.mkdir(parents=True)
     samples = []
     for part, capture in captures:
-        sample, image = capture.sample, folder / f"{part}{capture.sample.image.suffix if capture.take == 0 else '.png'}"
-        mask = None
-        if capture.take == 0:
-            os.symlink(sample.image.resolve(), image)
-            if sample.mask is not None:
-                mask = folder / f"{part}-mask{sample.mask.suffix}"
-                os.symlink(sample.mask.resolve(), mask)
-        else:
-            cv2.imwrite(str(image), capture.pixels())
-        group = sample.group if capture.take == 0 and sample.group else part
-        samples.append(replace(sample, image=image, mask=mask, group=group, split="", boxes=() if capture.take else sample.boxes))
-    dataset = Dataset(
-        folder.resolve(), tuple(replace(s, image=folder.resolve() / s.image.name) for s in _resolved(folder, samples))
-    )
-    write_manifest(dataset, folder / "manifest.csv")
-    return dataset
-
-
-def _resolved(folder: Path, samples: Sequence[Sample]) -> list[Sample]:
-    base = folder.resolve()
-    return [replace(s, mask=base / s.mask.name if s.mask else None) for s in samples]
+        image = folder.resolve() / f"{part}.png"
+        cv2.imwrite(str(image), capture.pixels())
+        group = capture.sample.group if keep_groups else part
+        samples.append(replace(capture.sample, image=image, mask=None, boxes=(), group=group, split=""))
+    write_manifest(Dataset(folder.resolve(), tuple(samples)), folder / "manifest.csv")
 
 
 def train_model(home: Home, data: Path, name: str, *, recipe_file: Path, seed: int, cache: Path, parent: str = "") -> ModelCard:
