@@ -94,12 +94,13 @@ def models_shadow(
 def models_compare(
     config: Config,
     model: Annotated[str, typer.Option(help="Only this candidate.")] = "",
+    disagreements: Annotated[int, typer.Option(min=0, help="List so many of the newest parts on which the models differ.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """What models in the shadow have shown: joint decisions, and the differences of the rates by labels."""
     from qc.commands.shadow_results import compare
 
-    raise typer.Exit(compare(config, model=model, as_json=as_json))
+    raise typer.Exit(compare(config, model=model, disagreements=disagreements, as_json=as_json))
 
 
 @models_app.command("canary")

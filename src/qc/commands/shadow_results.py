@@ -8,7 +8,7 @@ from pathlib import Path
 from qc.commands.dataset import recorded_database
 from qc.domain.record import Json
 from qc.evaluate.compare import Difference
-from qc.record.shadow_store import ShadowStore
+from qc.record.shadow_store import ShadowPart, ShadowStore
 from qc.record.truth_store import SqliteTruthStore
 from qc.release.shadow_report import shadow_comparison
 from qc.settings import load_line
@@ -16,9 +16,9 @@ from qc.settings import load_line
 NAMES = ("detection rate", "false-positive rate")
 
 
-def compare(config: Path, *, model: str, as_json: bool) -> int:
+def compare(config: Path, *, model: str, disagreements: int, as_json: bool) -> int:
     """Each comparison (variant, active model, candidate, threshold): joint decisions of all parts, and the differences of the
-    rates by the labels drawn among them. Exit code 1 when there is none."""
+    rates by the labels drawn among them. disagreements: how many of the newest are listed. Exit code 1 when there is none."""
     with closing(recorded_database(load_line(config))) as database:
         store, answers = ShadowStore(database), SqliteTruthStore(database).answers()
         found: list[dict[str, Json]] = []
@@ -33,14 +33,23 @@ def compare(config: Path, *, model: str, as_json: bool) -> int:
                     "candidate": candidate,
                     "review_at": float(review_at),
                 }
-                found.append(head | {"parts": dict(cells), "differences": {n: asdict(d) for n, d in differences.items()}})
+                newest = [_disagreement(part) for part in store.disagreements(run, disagreements)]
+                rates: dict[str, Json] = {name: asdict(difference) for name, difference in differences.items()}
+                found.append(head | {"parts": dict(cells), "differences": rates, "disagreements": list[Json](newest)})
                 if not as_json:
                     _print(head, cells, differences)
+                    for part in newest:
+                        print("  " + "  ".join(str(value) for value in part.values()))
     if as_json:
         print(json.dumps(found, indent=1))
     elif not found:
         print(f"no model {model or 'at all'} has been in the shadow on this line")
     return 0 if found else 1
+
+
+def _disagreement(part: ShadowPart) -> dict[str, Json]:
+    scores: dict[str, Json] = {"active_score": round(part.active_score, 3), "candidate_score": round(part.candidate_score, 3)}
+    return {"at": part.at.astimezone().isoformat(timespec="seconds"), "event_id": part.event_id, "cell": part.cell, **scores}
 
 
 def _print(head: dict[str, Json], cells: dict[str, int], differences: dict[str, Difference]) -> None:

@@ -105,9 +105,9 @@ def test_what_the_shadow_has_shown(config: Path, capsys: pytest.CaptureFixture[s
     from qc.commands.shadow_results import compare
 
     with pytest.raises(ConfigError, match="not recorded anything"):
-        compare(config, model="", as_json=False)
+        compare(config, model="", disagreements=2, as_json=False)
     database = Database(config.parent / "var" / "qc.sqlite3")
-    assert compare(config, model="", as_json=False) == 1
+    assert compare(config, model="", disagreements=2, as_json=False) == 1
     run = run_name("cell", "ab" * 32, models.open_registry(config)[0].slot("next"))
     truth = SqliteTruthStore(database)
     for number in range(40):
@@ -118,13 +118,14 @@ def test_what_the_shadow_has_shown(config: Path, capsys: pytest.CaptureFixture[s
         kind = "spot" if defective else ""
         truth.add(Label(f"l{number}", drawn.ticket_id, Truth.DEFECT if defective else Truth.GOOD, kind, "ann", AT))
     capsys.readouterr()
-    assert compare(config, model="", as_json=False) == 0
+    assert compare(config, model="", disagreements=2, as_json=False) == 0
     told = capsys.readouterr().out
     assert "40 parts; both accept 10, both reject 20; 10 differ: only the active one rejects 10, only the candidate 0" in told
     assert "detection rate: -33.3%" in told
-    assert compare(config, model="next", as_json=True) == 0
+    assert told.count("only_active_rejects  0.7  0.2") == 2
+    assert compare(config, model="next", disagreements=2, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)[0]["parts"]["only_active_rejects"] == 10
-    assert compare(config, model="absent", as_json=False) == 1
+    assert compare(config, model="absent", disagreements=2, as_json=False) == 1
 
 
 def ticket_of(event: str, stratum: str, policy: str) -> SampleTicket:
