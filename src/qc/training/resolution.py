@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qc.domain.frame import Pixels
 from qc.domain.model import InputSpec
+from qc.inspection.masks import roi_box
 from qc.inspection.preprocess import prepare_pixels
 from qc.training.backbone import Backbone
 from qc.training.branches import Material
@@ -65,7 +67,7 @@ def finer_input(
         def load(i: int) -> NDArray[np.uint8]:
             pixels = read_image(tried.samples[i])
             if labels[i] and not known:
-                pixels = with_defect(pixels, seed + i, SMALL_AREA)
+                pixels = _damaged(pixels, roi, seed + i)
             return np.asarray(prepare_pixels(pixels, spec, roi.roi, roi.ignore)[0][0])
 
         name = f"trial at {spec.height} x {spec.width}"
@@ -89,6 +91,14 @@ def finer_input(
         chosen,
         f"input size tried on {len(tried)} pictures with {kind}, out-of-fold AUROC {told}: {chosen.height} x {chosen.width} is used",
     )
+
+
+def _damaged(pixels: Pixels, roi: Roi, seed: int) -> Pixels:
+    """With a small pasted defect inside the region that the model sees."""
+    x0, y0, x1, y1 = roi_box(roi.roi, *pixels.shape[:2])
+    damaged = pixels.copy()
+    damaged[y0:y1, x0:x1] = with_defect(pixels[y0:y1, x0:x1], seed, SMALL_AREA)
+    return damaged
 
 
 def _spread(index: NDArray[np.int64], count: int) -> NDArray[np.int64]:

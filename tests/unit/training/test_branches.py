@@ -1,5 +1,7 @@
 """Backbone, features and branches on generated parts: each branch finds what it is made to find."""
 
+import doctest
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from sklearn.covariance import ledoit_wolf
 
 from qc.domain.errors import TrainingError
 from qc.domain.model import InputSpec
+from qc.training import lessons
 from qc.training.backbone import load_backbone
 from qc.training.branches import Material, available_branches, fit_branch, score_branch
 from qc.training.cell_branch import cell_loss, new_cells
@@ -145,6 +148,10 @@ def test_k_center_covers_the_far_corners():
     points = torch.tensor([[0.0, 0], [0.1, 0], [10, 0], [0, 10], [10, 10], [10, 9.9]])
     chosen = {tuple(p) for p in greedy_k_center(points, 4, 0).round().tolist()}
     assert chosen == {(0, 0), (10, 0), (0, 10), (10, 10)}
+
+
+def test_courses_get_shorter_the_more_images_there_are():
+    assert doctest.testmod(lessons).failed == 0
 
 
 CELLS = Lesson("cells", new_cells, cell_loss)
