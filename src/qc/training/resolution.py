@@ -51,7 +51,8 @@ def finer_input(
 
     Each size's quick branches are judged on a spread of the pictures, groups kept apart; the smallest that comes close to the best wins.
     """
-    sides = [side for side in finer_sides(*typical_size(dataset.samples, roi)) if side <= MAX_FINE_SIDE]
+    size = typical_size(dataset.samples, roi)
+    sides = [side for side in finer_sides(*size) if side <= min(MAX_FINE_SIDE, *size)]
     defects = [s for s in dataset if s.is_defect]
     masked = any(s.mask or s.boxes for s in defects)
     if masked or not sides or len(dataset) - len(defects) < MIN_GOOD or base.height * base.width > 1.2 * BASE_SIDE**2:
