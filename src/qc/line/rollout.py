@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from qc.domain.alarm import Action, Alarm, Cause
-from qc.domain.errors import CommandError, QcError
+from qc.domain.errors import CommandError, QcError, StoreError
 from qc.domain.frame import Shot
 from qc.domain.inspection import Inspection
 from qc.domain.ports import Command
@@ -28,6 +28,7 @@ from qc.line.release_steps import ReleaseSteps, promoted, refusals, with_slot
 from qc.line.setup import Setup
 from qc.line.shelf import Shelf
 from qc.line.trial import MODEL_ALARM, ROLLBACK_ALARM, CanaryTrial
+from qc.record.shadow_store import CELLS
 from qc.release.canary import CanaryGuard, CanaryLabels
 from qc.release.index import Index, RecipeState
 from qc.release.shadow import Shadow, drawn, run_name
@@ -54,6 +55,7 @@ class Rollout:
         self._line: Line | None = None
         self._canaries: dict[str, CanaryTrial] = {}
         self._shadows: dict[str, Shadow] = {}
+        self._known_cells: dict[str, dict[str, int]] = {}
         self._rates: dict[str, list[int]] = {}
         """Per variant: active parts judged, rejected among them."""
         self._followed = Index()
@@ -140,8 +142,7 @@ class Rollout:
             assert recipe is not None
             watched = None
             if shadow is not None and state is not None:
-                run = run_name(variant, state.active.sha256, shadow.slot)
-                watched = shadow, self._ports.shadow_link.store.cells(run)
+                watched = shadow, self._cells(run_name(variant, state.active.sha256, shadow.slot))
             found.append(
                 release_of(
                     variant,
@@ -154,6 +155,14 @@ class Rollout:
                 )
             )
         return found
+
+    def _cells(self, run: str) -> Mapping[str, int]:
+        """Joint decisions so far; the last known ones while the store cannot be read: a state without them would say less."""
+        try:
+            self._known_cells[run] = self._ports.shadow_link.store.cells(run)
+        except StoreError:
+            log.warning("shadow_cells_not_read", run=run)
+        return self._known_cells.get(run, dict.fromkeys(CELLS, 0))
 
     def command(self, command: Command) -> Mapping[str, Json]:
         """The command ``model``. Raises CommandError; see ``ReleaseSteps.take``. trouble in the answer: the step is made, but the
