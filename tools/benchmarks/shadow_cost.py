@@ -49,17 +49,16 @@ def _compare(title: str, on: Rig, off: Rig, rounds: int, run: Callable[[Rig], fl
         for rig in (on, off) if number % 2 else (off, on):
             seen, started_s = len(rig.watch.total_ms), time.process_time()
             seconds[rig].append(run(rig))
-            cpu_s[rig].append(time.process_time() - started_s)
             latency[rig] += rig.watch.total_ms[seen:]
-            time.sleep(0.3)  # what the shadow still has in hand is not the other's burden
+            time.sleep(0.3)  # what the shadow still has in hand is not the other's burden, but its own cost
+            cpu_s[rig].append(time.process_time() - started_s)
     ratios = sorted(without / with_ for with_, without in zip(seconds[on], seconds[off], strict=True))
     print(f"{title}:")
     print(f"  throughput with / without: median {statistics.median(ratios):.3f}, quartiles {_quartiles(ratios)}")
-    for name, rig in (("without", off), ("with", on)):
-        print(
-            f"  trigger to record {name}: p50 {_quantile(latency[rig], 0.5):.1f} ms, p99 {_quantile(latency[rig], 0.99):.1f} ms"
-        )
     offered = counts.offered - before.offered
+    for name, rig in (("without", off), ("with", on)):
+        total_ms = f"trigger to record p50 {_quantile(latency[rig], 0.5):.1f} ms, p99 {_quantile(latency[rig], 0.99):.1f} ms"
+        print(f"  {name}: {total_ms}; CPU per part {sum(cpu_s[rig]) / max(1, offered) * 1e3:.1f} ms")
     print(f"  of {offered} parts the shadow judged {counts.judged - before.judged}, shed {counts.shed - before.shed}", flush=True)
 
 
