@@ -89,6 +89,8 @@ def render_card(card: ModelCard) -> str:
     lines += [f"Rejected from {card.reject_at:.3f}, reviewed from {card.review_at:.3f}. {SCORE_MEANING}.", "", "## Rates", ""]
     lines += ["| | detection rate | false positive rate | AUROC |", "|---|---|---|---|"]
     lines += [_rate_row("promised for new parts", rates["promised"], rates["promised"]["out_of_fold_auroc"])]
+    for variant, row in rates["promised"].get("by_variant", {}).items():
+        lines += [_rate_row(f"out of fold, variant {variant}", row, None)]
     held = rates.get("held_out")
     if held:
         lines += [_rate_row("held-out pictures", held, held["auroc"])]

@@ -43,6 +43,7 @@ from qc.training.resolution import finer_input
 from qc.training.samples import Dataset, read_image
 from qc.training.splits import Groups, group_folds, split_dataset
 from qc.training.synthetic import with_defect
+from qc.training.variant_rates import rates_by_variant
 
 PARITY_IMAGES = 50
 CALIBRATION_IMAGES = 32
@@ -246,15 +247,18 @@ def export(
 
 def describe(task: Task, fitted: Fitted, card: ModelCard, judged: Judged, *, recipe: TrainingRecipe, backbone: str) -> ModelCard:
     """Everything that is known about the model."""
+    labels, variants = task.training.labels, [s.variant for s in task.training]
+    by_variant, uneven = rates_by_variant(fitted.scores, labels, variants, card.reject_at, recipe.aim)
+    promised: dict[str, Json] = {**fitted.thresholds.promise(), "out_of_fold_auroc": auroc(fitted.scores, labels)}
     return replace(
         card,
         rates={
-            "promised": {**fitted.thresholds.promise(), "out_of_fold_auroc": auroc(fitted.scores, task.training.labels)},
+            "promised": {**promised, "by_variant": by_variant} if by_variant else promised,
             "held_out": summary(judged, card.reject_at, card.review_at) if len(judged.samples) else {},
         },
         data=data_facts(recipe, task.training, task.held_out, task.notes),
         training=training_facts(recipe, fitted, backbone),
-        limits=(*fitted.thresholds.warnings, *fitted.notes, *(sentence(found)[:400] for found in task.report.warnings)),
+        limits=(*fitted.thresholds.warnings, *uneven, *fitted.notes, *(sentence(found)[:400] for found in task.report.warnings)),
     )
 
 
