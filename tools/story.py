@@ -5,6 +5,7 @@ Example: tools/story.py --scenario solar --seeds 0 --out var/stories            
 """
 
 import argparse
+import fcntl
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from stories.acts import Story
 from stories.broker import broker
-from stories.scenario import load_scenario
+from stories.scenario import Scenario, load_scenario
 from stories.tables import scenario_section, write_tables
 
 from qc.commands.logs import set_up_logs
@@ -51,11 +52,20 @@ def _path(name: str) -> Path:
 
 
 def run(path: Path, seed: int, data: Path, out: Path) -> None:
-    """One story, unless its JSON is there."""
+    """One story, unless its JSON is there or another process is at it."""
     scenario = load_scenario(path)
     file = out / f"{scenario.name}-{seed}.json"
-    if file.exists():
-        return
+    with (out / f"{scenario.name}-{seed}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        if not file.exists():
+            tell(scenario, seed, data, out, file)
+
+
+def tell(scenario: Scenario, seed: int, data: Path, out: Path, file: Path) -> None:
+    """Run it and write its JSON."""
     print(f"== {scenario.title}; seed {seed}", flush=True)
     with (out / f"{scenario.name}-{seed}.log").open("w", encoding="utf-8") as log, broker() as port:
         set_up_logs("info", "json", log)
