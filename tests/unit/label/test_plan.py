@@ -118,7 +118,7 @@ def test_uniform_plan() -> None:
     assert uniform_plan("new", PlanBudget(60, 10)).probabilities.tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize(("n", "accepted", "rejected"), [(60, 3, 2), (1499, 3, 2), (1500, 5, 3)])
+@pytest.mark.parametrize(("n", "accepted", "rejected"), [(60, 3, 2), (1499, 3, 2), (1500, 5, 3), (5999, 5, 3), (6000, 8, 4)])
 def test_more_labels_afford_more_strata(n: int, accepted: int, rejected: int) -> None:
     s, side, y = production()
     plan = design_plan("mono", s, side, np.where(y, 0.5, 0.01), PlanBudget(n, 10_000))
@@ -136,6 +136,21 @@ def test_a_designed_plan_spends_the_budget() -> None:
     assert set(verified.rejected_q) == {1.0}
     below = np.bincount(verified.strata_of(s, side), minlength=len(verified.names))[~verified.rejected]
     assert (below * verified.accepted_q).sum() == pytest.approx(200)
+
+
+def test_no_stratum_is_so_thin_that_it_decides_alone() -> None:
+    """20 labels where a quarter of all suffices for that; under one plan, however many windows share it."""
+    s, side, y = production(1, 50_000)
+    p = np.clip((s - 0.2) / 0.9, 0.0005, 0.9)
+    for budget, least in (
+        (PlanBudget(labels=400, parts=10_000), 20),
+        (PlanBudget(labels=40, parts=1000, horizon_labels=400), 2),
+        (PlanBudget(labels=100, parts=10_000), 5),
+    ):
+        plan = design_plan("mono", s, side, p, budget)
+        drawn = np.bincount(plan.strata_of(s, side), minlength=5) / s.size * budget.parts * plan.probabilities
+        assert drawn.min() >= least - 1e-6
+        assert drawn.sum() == pytest.approx(budget.labels, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,15 @@ def test_a_burst_is_one_alarm_told_once_a_minute(tmp_path: Path, clock: HandCloc
     assert alarm.parts[0] == "p149"
 
 
+def test_another_cause_is_told_at_once(tmp_path: Path, clock: HandClock) -> None:
+    alarms = book(tmp_path, clock)
+    report(alarms)
+    for cause in (Cause.ENVIRONMENT, Cause.MODEL_DECAY, Cause.MODEL_DECAY):
+        alarms.report("fpr", "cell", cause=cause, action=Action.ADVISE, message="m")
+    assert [alarm.cause for alarm in clock.told] == [Cause.ENVIRONMENT, Cause.MODEL_DECAY]
+    assert [alarm.cause for alarm in book(tmp_path, clock).open_alarms()] == [Cause.MODEL_DECAY]  # and it is durable
+
+
 def test_escalation_is_told_at_once_and_reopens_an_acknowledged_alarm(tmp_path: Path, clock: HandClock) -> None:
     alarms = book(tmp_path, clock)
     first = report(alarms)
