@@ -140,7 +140,7 @@ def test_a_designed_plan_spends_the_budget() -> None:
 
 def test_no_stratum_is_so_thin_that_it_decides_alone() -> None:
     """20 labels where a quarter of all suffices for that; under one plan, however many windows share it."""
-    s, side, y = production(1, 50_000)
+    s, side, _ = production(1, 50_000)
     p = np.clip((s - 0.2) / 0.9, 0.0005, 0.9)
     for budget, least in (
         (PlanBudget(labels=400, parts=10_000), 20),
