@@ -43,6 +43,7 @@ def spy(place: str, armed: str) -> Any:
 if __name__ == "__main__":
     hook = spy(sys.argv[1], sys.argv[2])
     del sys.argv[1:3]
+    import qc.commands.run  # noqa: F401  # unwatched: the hook would make the imports slow
     from qc.cli import main
 
     threading.setprofile(hook)
