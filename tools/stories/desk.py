@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import binom
 
 from qc.commands.dataset import Choice, export
 from qc.domain.model import ModelCard
@@ -17,13 +18,15 @@ from qc.inspection.session import Runtime, load_inspector
 from qc.training.dataset import Sample, read_dataset, read_image
 from qc.training.importing import merge_datasets
 from stories import models
-from stories.home import Bounds, Home
+from stories.home import RUN_PARTS, Bounds, Home
 from stories.pictures import Capture, Deck, Pools, product_of
 from stories.scenario import Scenario
 
 TRIES_AT_THE_GATE = 3
 MOST_ASKED = 250
 """More further parts of one kind than this the engineer does not collect for the gate."""
+_RUN_BY_CHANCE = 1e-4
+"""The shipped run rule, 8 NG of 10, is for lines that rarely reject; where NG is common more are asked for."""
 _NEVER_SHOWN = 100
 """Takes of kept parts start here: another capture than any that production shows."""
 _FOR_TRAINING = 200
@@ -80,13 +83,18 @@ class Desk:
         rejected, defective = scores >= card.review_at, dataset.labels.astype(bool)
         floor = float(wilson_interval(int(rejected[defective].sum()), int(defective.sum()), 0.99)[0])
         ceiling = float(wilson_interval(int(rejected[~defective].sum()), int((~defective).sum()), 0.99)[1])
-        baseline = self.scenario.prevalence + (1 - self.scenario.prevalence) * ceiling
-        return Bounds(max(floor - 0.05, 0.05), min(ceiling + 0.02, 0.9), min(baseline, 0.85))
+        prevalence = self.scenario.prevalence
+        thrown_out = scores[~defective] >= card.reject_at
+        ng = prevalence + (1 - prevalence) * float(wilson_interval(int(thrown_out.sum()), len(thrown_out), 0.99)[1])
+        chance = binom.sf(np.arange(RUN_PARTS) - 1, RUN_PARTS, ng)  # of so many NG or more
+        run_rejects = int(np.argmax(np.append(chance, 0.0) < _RUN_BY_CHANCE))
+        baseline = min(prevalence + (1 - prevalence) * ceiling, 0.85)
+        return Bounds(max(floor - 0.05, 0.05), min(ceiling + 0.02, 0.9), baseline, min(max(run_rejects, 8), RUN_PARTS))
 
     def write_recipe(self, model: str, bounds: Bounds, *, labels: int) -> None:
         card = self.cards[model]
         thresholds = (card.review_at, card.reject_at)
-        self.home.write_recipe(self.scenario, model, thresholds, bounds.baseline, labels=labels, seed=self.seed)
+        self.home.write_recipe(self.scenario, model, thresholds, bounds, labels=labels, seed=self.seed)
 
     # --- another model --------------------------------------------------------------------------------------
 

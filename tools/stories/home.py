@@ -8,6 +8,8 @@ from stories.scenario import Scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 
+RUN_PARTS = 10
+
 _LINE = """[edge]
 site = "plant1"
 area = "story"
@@ -55,6 +57,8 @@ reject_at = {reject_at}
 deadline_ms = 1e12
 
 [halt]
+run_rejects = {run_rejects}
+run_parts = {run_parts}
 baseline_reject_rate = {baseline:.4f}
 
 [sampling]
@@ -66,11 +70,12 @@ seed = {seed}
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the commissioned line is held against."""
+    """What the commissioned line is held against. run_rejects: NG among ``RUN_PARTS`` that chance hardly gives at its share of NG."""
 
     floor: float
     ceiling: float
     baseline: float
+    run_rejects: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +122,16 @@ class Home:
         (self.folder / "goals.toml").write_text(goals, "utf-8")
 
     def write_recipe(
-        self, scenario: Scenario, model: str, thresholds: tuple[float, float], baseline: float, *, labels: int, seed: int
+        self, scenario: Scenario, model: str, thresholds: tuple[float, float], bounds: Bounds, *, labels: int, seed: int
     ) -> None:
         text = _RECIPE.format(
             variant=scenario.variant,
             model=model,
             review_at=thresholds[0],
             reject_at=thresholds[1],
-            baseline=baseline,
+            baseline=bounds.baseline,
+            run_rejects=bounds.run_rejects,
+            run_parts=RUN_PARTS,
             labels=labels,
             parts=scenario.length.shift_parts,
             seed=seed,
