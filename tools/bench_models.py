@@ -11,6 +11,7 @@ from pathlib import Path
 from qc.domain.errors import QcError
 from qc.training.benchmark import branch_table, rows, run_row, table
 from qc.training.console import terminal_progress
+from qc.training.quick_benchmark import run_quick
 from qc.training.recipe import load_recipe
 
 
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--rows", nargs="+", default=[], help="only rows whose name begins so")
     parser.add_argument("--recipe", type=Path, help="instead of the defaults")
+    parser.add_argument("--quick", action="store_true", help="only the quick branches on cached features: seconds per row")
     parser.add_argument("--print", action="store_true", help="only print what is there")
     a = parser.parse_args()
     chosen = [row for row in rows() if not a.rows or row.name.startswith(tuple(a.rows))]
@@ -28,10 +30,11 @@ def main() -> int:
         if a.print or not (a.data / row.source).exists():
             continue
         try:
-            run_row(row, load_recipe(a.recipe, seed=seed), a.data, a.results, terminal_progress())
+            run = run_quick if a.quick else run_row
+            run(row, load_recipe(a.recipe, seed=seed), a.data, a.results, terminal_progress())
         except QcError as error:
             print(f"{row.name}, seed {seed}: {error}", file=sys.stderr)
-    order = {row.name: number for number, row in enumerate(rows())}
+    order = {name: number for number, row in enumerate(rows()) for name in (row.name, f"{row.name} (quick)")}
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(a.results.glob("*.json"))]
     results.sort(key=lambda r: (order.get(r["row"], 999), r["seed"]))
     print(table(results) + "\n" + branch_table(results))

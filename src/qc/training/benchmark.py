@@ -75,20 +75,7 @@ def run_row(row: Row, recipe: TrainingRecipe, data: Path, results: Path, progres
     if path.exists():
         done: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return done
-    results.mkdir(parents=True, exist_ok=True)
-    source, made = data / row.source, results / f".{row.name}-s{seed}"
-    shutil.rmtree(made, ignore_errors=True)
-    if row.render:
-        source = made
-        row.render(source, seed)
-    if row.rewrite:
-        dataset = row.rewrite(read_dataset(source), seed)
-        source = made
-        source.mkdir()
-        for folder in ("images", "masks"):
-            if (dataset.root / folder).exists():
-                (source / folder).symlink_to(dataset.root / folder)
-        write_manifest(dataset, source / "manifest.csv")
+    source = prepared_row(row, seed, data, results)
     bundle = results / "models" / f"{row.name}-s{seed}"
     shutil.rmtree(bundle, ignore_errors=True)
     started, cpu_started = time.monotonic(), time.process_time()
@@ -105,8 +92,25 @@ def run_row(row: Row, recipe: TrainingRecipe, data: Path, results: Path, progres
     report |= {"promised": card.rates["promised"], "branches": card.training["branches"], "int8": card.training["int8"]}
     path.write_text(json.dumps(report, indent=1), encoding="utf-8")
     shutil.rmtree(bundle)
-    shutil.rmtree(made, ignore_errors=True)
     return report
+
+
+def prepared_row(row: Row, seed: int, data: Path, results: Path) -> Path:
+    """The row's data set: as it is, rendered, or with its splits rewritten into a folder of links below ``results``."""
+    source, made = data / row.source, results / f".{row.name}-s{seed}"
+    if not row.render and not row.rewrite:
+        return source
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    if row.render:
+        row.render(made, seed)
+    if row.rewrite:
+        dataset = row.rewrite(read_dataset(source), seed)
+        for folder in ("images", "masks"):
+            if (dataset.root / folder).exists():
+                (made / folder).symlink_to(dataset.root / folder)
+        write_manifest(dataset, made / "manifest.csv")
+    return made
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:

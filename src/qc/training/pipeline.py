@@ -4,8 +4,6 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +33,7 @@ from qc.training.features import FeatureStore, Progress, Roi, extract_features, 
 from qc.training.fit import Fitted, Folds, fit_model
 from qc.training.input_size import choose_input
 from qc.training.mask_targets import mask_targets
+from qc.training.memory import out_of_memory_told
 from qc.training.metrics import auroc, wilson
 from qc.training.parent import compare_with_parent
 from qc.training.quantise import Attempt, try_int8
@@ -98,19 +97,6 @@ def train(
     with out_of_memory_told():
         task = prepare(source, out, recipe, variants=variants, parent=parent, progress=progress)
         return train_prepared(task, out, recipe, progress, parent=parent, cache=cache, started=started)
-
-
-@contextmanager
-def out_of_memory_told() -> Iterator[None]:
-    """Translate what Python, torch and onnxruntime say when there is no memory left."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, MemoryError) or any(word in str(error) for word in ("allocate", "bad_alloc", "out of memory")):
-            raise TrainingError(
-                "out of memory: set a smaller side in the recipe, or close other programs; finished steps are kept and taken up again"
-            ) from error
-        raise
 
 
 def train_prepared(

@@ -11,6 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from qc.domain.errors import TrainingError
+from qc.training.memory import out_of_memory_told
+
 pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
 
 TOOLS = Path(__file__).parents[3] / "tools"
@@ -132,6 +135,16 @@ def test_a_disk_that_fills_up_leaves_no_bundle(pictures, tmp_path):
     assert done.returncode == 1, done.stderr[-2000:]
     assert "cannot be written" in done.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "models/plate").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), Exception("std::bad_alloc")]
+)
+def test_running_out_of_memory_is_told_in_one_sentence(error):
+    with pytest.raises(TrainingError, match="smaller side"), out_of_memory_told():
+        raise error
+    with pytest.raises(ZeroDivisionError), out_of_memory_told():
+        raise ZeroDivisionError
 
 
 def test_one_group_pixel_sized_and_twenty_megapixel_pictures_still_train(command, on_disk, capsys):
