@@ -62,12 +62,18 @@ class Fitted:
 class Folds:
     """fine: (n,) folds for the quick branches. coarse: (n,) fewer folds for the branches trained by gradient.
 
-    groups: (n,) images with the same number show the same part or belong to one run.
+    groups: (n,) images with the same number show the same part or belong to one run. variants: of each image, or none.
     """
 
     fine: Index
     coarse: Index
     groups: Index
+    variants: tuple[str, ...] = ()
+
+    def variants_by_label(self, labels: Index) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Of the good and of the defective images; empty when no variants are known."""
+        pairs = list(zip(self.variants, labels, strict=True)) if self.variants else []
+        return tuple(v for v, label in pairs if label == 0), tuple(v for v, label in pairs if label == 1)
 
     def independent(self, chosen: NDArray[np.bool_]) -> float:
         """Groups per image among the chosen images."""
@@ -101,7 +107,9 @@ def fit_model(
     calibration = fit_calibration(fused[labels == 0])
     scores = calibration.score(fused)
     independent = folds.independent(labels == 0), folds.independent(labels == 1)
-    thresholds = choose_thresholds(scores[labels == 0], scores[labels == 1], recipe.aim, lots, independent)
+    thresholds = choose_thresholds(
+        scores[labels == 0], scores[labels == 1], recipe.aim, lots, independent, variants=folds.variants_by_label(labels)
+    )
     everything = np.arange(len(labels))
     branches: dict[str, nn.Module] = {}
     for number, name in enumerate(dict.fromkeys(("patch", *fusion.branches))):

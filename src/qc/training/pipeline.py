@@ -201,7 +201,7 @@ def fit(task: Task, backbone: Backbone, recipe: TrainingRecipe, progress: Progre
         return extract_features(backbone, len(samples), load, folder=task.work, progress=progress, name=name, cache=cache)
 
     fine, coarse = (group_folds(task.training, k, recipe.seed, groups=task.groups) for k in (recipe.folds, COARSE_FOLDS))
-    folds = Folds(fine.fold, coarse.fold, task.groups.ids)
+    folds = Folds(fine.fold, coarse.fold, task.groups.ids, tuple(s.variant for s in samples))
     held = task.held_out.labels
     lots = (int((held == 0).sum()), int(held.sum())) if len(held) else None
     fitted = fit_model(backbone, material, folds, recipe, work=task.work, make_views=make_views, progress=progress, lots=lots)

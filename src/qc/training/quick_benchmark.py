@@ -55,10 +55,17 @@ def run_quick(row: Row, recipe: TrainingRecipe, data: Path, results: Path, progr
     fused = fusion.raw(raw)
     calibration = fit_calibration(fused[material.labels == 0])
     scores = calibration.score(fused)
-    groups = Folds(folds, folds, part_groups(training).ids)
+    groups = Folds(folds, folds, part_groups(training).ids, tuple(s.variant for s in training))
     lots = int((labels[new] == 0).sum()), int(labels[new].sum())
     independent = groups.independent(material.labels == 0), groups.independent(material.labels == 1)
-    thresholds = choose_thresholds(scores[material.labels == 0], scores[material.labels == 1], recipe.aim, lots, independent)
+    thresholds = choose_thresholds(
+        scores[material.labels == 0],
+        scores[material.labels == 1],
+        recipe.aim,
+        lots,
+        independent,
+        variants=groups.variants_by_label(material.labels),
+    )
     single = {name: score_branch(fit_branch(name, material, learnt), store, new) for name in raw}
     final = calibration.score(fusion.raw(single))
     detection, false_positive = rates_at(final, labels[new], thresholds.reject_at)

@@ -5,6 +5,7 @@ Where no defects are known only the good scores speak: the threshold is then an 
 positive rate has a known distribution whatever the scores' distribution is (split conformal prediction; Vovk, 2012).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -19,8 +20,10 @@ from qc.training.metrics import CONFIDENCE, Proportion
 from qc.training.review_band import review_band
 
 Scores: TypeAlias = NDArray[np.float64]
+Variants: TypeAlias = Sequence[str]
 Objective: TypeAlias = Literal["limits", "fpr", "detection", "cost", "decided"]
 
+MIN_OF_VARIANT = 10
 MIN_GOOD = 40
 MIN_DEFECTS = 20
 """Fewer images than these: the card is marked, and the threshold leans on the calibrated tail."""
@@ -71,13 +74,17 @@ def choose_thresholds(
     aim: Aim = Aim(),
     lots: tuple[int, int] | None = None,
     independent: tuple[float, float] = (1.0, 1.0),
+    *,
+    variants: tuple[Variants, Variants] = ((), ()),
 ) -> Thresholds:
     """good, defect: out-of-fold calibrated scores; defect may be empty. lots: (good, defect) parts the promise is for.
 
     independent: groups per image of each class: six pictures of one tile are not six tiles, so the promise gets wider.
+    variants: of good and of defect, in their order: the promise then holds for a lot of any one variant, too.
     """
     if len(good) < 2:
         raise TrainingError(f"a threshold needs at least 2 good images, there are {len(good)}")
+    unsorted = good, defect
     good, defect = np.sort(good), np.sort(defect)
     if aim.objective == "decided" and len(defect):
         review_at, reject_at, rationale, wary = _decided(good, defect, aim)
@@ -89,11 +96,26 @@ def choose_thresholds(
     return Thresholds(
         review_at,
         reject_at,
-        expected_rate(int((good >= reject_at).sum()), len(good), good_lot, independent[0]),
-        expected_rate(int((defect >= reject_at).sum()), len(defect), defect_lot, independent[1]),
+        _promised(unsorted[0] >= reject_at, good_lot, independent[0], variants[0]),
+        _promised(unsorted[1] >= reject_at, defect_lot, independent[1], variants[1]),
         rationale,
         tuple(warnings),
     )
+
+
+def _promised(rejected: NDArray[np.bool_], lot: int, independent: float, variants: Variants) -> Proportion:
+    """Of all together, widened to what each variant of at least MIN_OF_VARIANT images shows by itself."""
+    together = expected_rate(int(rejected.sum()), len(rejected), lot, independent)
+    names = np.array(variants)
+    rates = [together]
+    for name in np.unique(names):
+        inside = rejected[names == name]
+        if len(inside) >= MIN_OF_VARIANT:
+            rates.append(expected_rate(int(inside.sum()), len(inside), lot, independent))
+    lows, highs = (
+        [bound for bound in bounds if bound is not None] for bounds in zip(*((r.low, r.high) for r in rates), strict=True)
+    )
+    return Proportion(together.estimate, min(lows, default=None), max(highs, default=None), together.n)
 
 
 def expected_rate(hits: int, n: int, lot: int, independent: float = 1.0) -> Proportion:

@@ -88,3 +88,18 @@ def test_many_pictures_of_few_parts_promise_less():
     each_its_own, six_of_each = expected_rate(6, 120, 60), expected_rate(6, 120, 60, independent=1 / 6)
     assert six_of_each.high > each_its_own.high
     assert six_of_each.estimate == each_its_own.estimate
+
+
+def test_a_promise_for_several_variants_holds_for_each_of_them():
+    rng = np.random.default_rng(5)
+    many, few = rng.uniform(0, 0.4, 200), rng.uniform(0.2, 0.7, 30)
+    good, defect = np.concatenate([many, few]), rng.uniform(0.5, 0.95, 60)
+    names = ("many",) * 200 + ("few",) * 30
+    together = choose_thresholds(good, defect)
+    each = choose_thresholds(good, defect, variants=(names, ("many",) * 60))
+    own = float((few >= each.reject_at).mean())
+    assert each.reject_at == together.reject_at
+    assert own > together.false_positive_rate.high
+    assert each.false_positive_rate.low <= own <= each.false_positive_rate.high
+    assert each.false_positive_rate.low <= together.false_positive_rate.low
+    assert each.false_positive_rate.estimate == together.false_positive_rate.estimate
