@@ -114,10 +114,8 @@ class Story:
         self._wait_for_an_alarm(this)
         plant.shifts(s.length.answer)
         this.alarm |= self._causes_since(this.onset)
-        candidate, this.training = self._desk.retrain(number, self._model, this.onset, self._products)
-        since = self._label_everything()
+        candidate = self._next_model(number, this)
         decayed = (this.onset, plant.clock.now())
-        this.gate = self._desk.pass_gate(candidate, self._model, number, since=since, products=self._products)
         self._restart(labels=s.labels)
         plant.use_pool(self._desk.decks("after", self._products))
         self._shadow(candidate, this)
@@ -128,6 +126,25 @@ class Story:
         self._report(number, this, {"healthy": healthy, "decayed": decayed, "recovered": (self._promoted_at, plant.clock.now())})
         return this
 
+    def _next_model(self, number: int, this: Round) -> str:
+        """Trained and taken to the gate; where the gate refuses it, more labels and another one, once."""
+        since, candidate = this.onset, ""
+        for again, suffix in ((False, ""), (True, "b")):
+            candidate = f"{self.scenario.name}-{number + 1}{suffix}"
+            this.training = self._desk.retrain(candidate, self._model, since, self._products, again=again)
+            stretch = self._label_everything()
+            this.gate += self._desk.pass_gate(candidate, self._model, since=stretch, products=self._products, again=again)
+            if this.gate[-1]["outcome"] != "FAIL" or again:
+                break
+            self._restart(labels=self.scenario.labels)
+            self._use_production(number)
+            since = self.plant.clock.now()
+            self.plant.shifts(self.scenario.length.answer)
+        return candidate
+
+    def _use_production(self, number: int) -> None:
+        self.plant.use_pool(self._desk.decks("before" if number == 1 else f"before-{number}", self._products))
+
     def _decay(self, number: int, this: Round) -> None:
         """The new products mix in."""
         s = self.scenario
@@ -136,7 +153,7 @@ class Story:
         self.plant.mix = dict.fromkeys(known, (1 - s.share) / len(known)) | dict.fromkeys(
             this.arrival, s.share / len(this.arrival)
         )
-        self.plant.use_pool(self._desk.decks("before" if number == 1 else f"before-{number}", self._products))
+        self._use_production(number)
 
     def _wait_for_an_alarm(self, this: Round) -> None:
         book = self.plant.book

@@ -98,35 +98,39 @@ class Desk:
 
     # --- another model --------------------------------------------------------------------------------------
 
-    def retrain(self, number: int, parent: str, since: datetime, products: Sequence[str]) -> tuple[str, dict[str, object]]:
-        """What was labelled since then, merged with the set before, checked, trained with the parent; (model id, facts)."""
-        self._candidate_set = self.home.set_folder(f"train-{number + 1}")
-        told = self._export(self._candidate_set, since, products, self._train_set)
+    def retrain(self, name: str, parent: str, since: datetime, products: Sequence[str], *, again: bool) -> dict[str, object]:
+        """What was labelled since then, merged with the set before, checked, trained with the parent.
+
+        again: added to the candidate's set that the gate refused, instead of the active model's.
+        """
+        base = self._candidate_set if again else self._train_set
+        self._candidate_set = self.home.set_folder(f"train-{name}")
+        told = self._export(self._candidate_set, since, products, base)
         merged, before = read_dataset(self._candidate_set), read_dataset(self._train_set)
-        candidate = f"{self.scenario.name}-{number + 1}"
-        self.cards[candidate] = card = self._trained(self._candidate_set, candidate, parent)
+        self.cards[name] = card = self._trained(self._candidate_set, name, parent)
         new = len(merged) - len(before)
-        self.say(f"trained {candidate} on {len(merged)} pictures, {new} of them from production")
-        facts = {"pictures": len(merged), "new": new, "review_at": card.review_at, "reject_at": card.reject_at, "export": told}
-        return candidate, facts
+        self.say(f"trained {name} on {len(merged)} pictures, {new} of them from production")
+        return {"pictures": len(merged), "new": new, "review_at": card.review_at, "reject_at": card.reject_at, "export": told}
 
     def pass_gate(
-        self, candidate: str, active: str, number: int, *, since: datetime, products: Sequence[str]
+        self, candidate: str, active: str, *, since: datetime, products: Sequence[str], again: bool
     ) -> list[dict[str, object]]:
-        """What the gate said, try by try. since: when the stretch began in which every part is labelled."""
-        self._gate_set = self.home.set_folder(f"gate-{number}-0")
-        self._export(self._gate_set, since, products, self._golden)
+        """What the gate said, try by try. since: when the stretch began in which every part is labelled. again: its parts join those of
+        the stretch before."""
+        base = self._gate_set if again else self._golden
+        self._gate_set = self.home.set_folder(f"gate-{candidate}-0")
+        self._export(self._gate_set, since, products, base)
         said: list[dict[str, object]] = []
         for attempt in range(1, TRIES_AT_THE_GATE + 1):
             answer = models.run_gate(
                 self.home, candidate, active, data=self._gate_set, training=self._candidate_set, rules=self.scenario.folder
             )
-            (self.home.folder / f"gate-{number}-{attempt}.txt").write_text(answer.text, "utf-8")
-            said.append({"outcome": answer.outcome, "parts": answer.report.parts, "open": answer.open_checks})
+            (self.home.folder / f"gate-{candidate}-{attempt}.txt").write_text(answer.text, "utf-8")
+            said.append({"model": candidate, "outcome": answer.outcome, "parts": answer.report.parts, "open": answer.open_checks})
             self.say(f"gate, try {attempt}, {answer.report.parts} parts: {answer.outcome}; {'; '.join(answer.open_checks)}")
             if answer.outcome != "NOT ENOUGH EVIDENCE" or not answer.needed or attempt == TRIES_AT_THE_GATE:
                 break
-            if not self._add_to_gate(f"gate-{number}-{attempt}", answer.needed, products):
+            if not self._add_to_gate(f"gate-{candidate}-{attempt}", answer.needed, products):
                 self.say("no further picture can be had: all that were collected repeat earlier ones")
                 break
         return said
