@@ -23,7 +23,7 @@ Scores: TypeAlias = NDArray[np.float64]
 Variants: TypeAlias = Sequence[str]
 Objective: TypeAlias = Literal["limits", "fpr", "detection", "cost", "decided"]
 
-MIN_OF_VARIANT = 10
+MIN_OF_VARIANT = 4
 MIN_GOOD = 40
 MIN_DEFECTS = 20
 """Fewer images than these: the card is marked, and the threshold leans on the calibrated tail."""
