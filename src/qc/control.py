@@ -53,6 +53,8 @@ class Control:
         self._line = line
         self._shelf = shelf
         self._ports = ports
+        self._raised_by = ""
+        """Alarm that raised the line's level last."""
         self._actions: dict[str, CommandHandler] = {
             "recipe": self._recipe,
             "pause": self._pause,
@@ -144,10 +146,23 @@ class Control:
     def heed(self, alarm: Alarm) -> None:
         """An alarm asks for more caution than the line shows: raise the halt policy's level, and say so once."""
         if self._line.raise_level(alarm.action, alarm.message):
+            self._raised_by = alarm.alarm_id
             self._ports.halted(self._line.status().halts)
             what = "halt_requested" if alarm.action is Action.HALT else "level_raised"
             detail = {"level": alarm.action.value, "alarm_id": alarm.alarm_id, "quantity": alarm.quantity}
             self.announce(line_event(what, self._ports.name, at=alarm.updated_at, message=alarm.message, detail=detail))
+
+    def relieve(self, alarm: Alarm) -> None:
+        """An alarm is over by itself (another model decides now, say): the level that it raised must not stay without any alarm to
+        acknowledge, and falls unless another one asks for it."""
+        level = self._line.status().level
+        if alarm.alarm_id != self._raised_by or level not in (Action.REVIEW_ALL, Action.HALT) or self._still_asked(level):
+            return
+        self._raised_by = ""
+        self._line.acknowledge_level()
+        detail = {"level": level.value, "alarm_id": alarm.alarm_id, "quantity": alarm.quantity}
+        message = f"{level.value} is over: its alarm has cleared"
+        self.announce(line_event("level_cleared", self._ports.name, at=alarm.updated_at, message=message, detail=detail))
 
     def _snooze(self, command: Command) -> Mapping[str, Json]:
         minutes = command.body["minutes"]

@@ -296,6 +296,25 @@ def test_heeding_an_advice_raises_the_level_and_stops_nothing(rig: Rig) -> None:
     assert rig.signal.halts == []
 
 
+def test_the_level_of_an_alarm_that_clears_by_itself_falls_unless_another_one_asks_for_it(rig: Rig) -> None:
+    """A new model starts its evidence anew: what was asked because of the old one must not stay with nothing left to acknowledge."""
+    first, second = rig.alarm("fpr", Action.REVIEW_ALL), rig.alarm("detection_rate", Action.REVIEW_ALL)
+    rig.control.heed(first)
+    rig.control.heed(second)
+    rig.alarms.clear(first.quantity, first.slice)
+    rig.control.relieve(first)
+    assert rig.line.status().level is Action.REVIEW_ALL  # the second one still asks for it
+    rig.do("ack-alarm", alarm_id=second.alarm_id, operator="Bea")
+    third = rig.alarm("fpr", Action.REVIEW_ALL)
+    rig.control.heed(third)
+    rig.control.relieve(second)
+    assert rig.line.status().level is Action.REVIEW_ALL  # it was not the second one that raised it
+    rig.alarms.clear(third.quantity, third.slice)
+    rig.control.relieve(third)
+    assert rig.line.status().level is Action.NONE
+    assert rig.told()[-1]["what"] == "level_cleared"
+
+
 def test_snoozing_lasts_as_long_as_asked(rig: Rig) -> None:
     alarm = rig.alarm("disk")
     answer = rig.do("snooze-alarm", alarm_id=alarm.alarm_id, operator="Bea", minutes=90, reason="new disk comes")

@@ -148,6 +148,8 @@ def build_edge(
         publisher.wake()
         if alarm.state is AlarmState.OPEN:
             handler.listen(alarm)
+        elif alarm.state is AlarmState.CLEARED and handler.control is not None:
+            handler.control.relieve(alarm)
 
     def on_dead_letter(row: OutboxRow, reason: str) -> None:
         message = f"the broker refused an event of kind {row.kind.value}: {reason}; see docs/operations.md, dead letters"
