@@ -22,9 +22,10 @@ from qc.record.image_reader import ImageReader
 from qc.record.part_search import PartQuery, PartSearch
 from qc.record.training_parts import TrainingPartReader
 from qc.record.truth_store import SqliteTruthStore
+from qc.release.evidence import pixel_hash
 from qc.release.suggest import suggest, tickets_of
 from qc.settings import LineSettings, load_line, load_recipes
-from qc.training.dataset import Dataset, Sample, read_dataset
+from qc.training.dataset import Dataset, Sample, read_dataset, read_image
 from qc.training.importing import merge_datasets
 
 _PAGE = 500
@@ -74,10 +75,10 @@ def export(config: Path, out: Path, choice: Choice, *, add_to: Path | None = Non
     left_out: Counter[str] = Counter()
     with closing(recorded_database(settings)) as database, tempfile.TemporaryDirectory(prefix="qc-export-") as folder:
         staging = Path(folder).resolve()
-        samples = tuple(_samples(settings, database, choice, staging, left_out))
+        base = read_dataset(add_to) if add_to else Dataset(staging, ())
+        samples = _uncontradicted(tuple(_samples(settings, database, choice, staging, left_out)), base, left_out)
         if not samples:
             raise DatasetError(f"no labelled part with a picture fits; left out: {dict(left_out) or 'nothing'}")
-        base = read_dataset(add_to) if add_to else Dataset(staging, ())
         made = merge_datasets(base, Dataset(staging, samples), out)
     left_out["copy of another picture"] += len(made.copies)
     purposes = Counter(sample.purpose or "earlier" for sample in made.dataset)
@@ -158,6 +159,21 @@ def _samples(
             )
         if len(page) < _PAGE:
             return
+
+
+def _uncontradicted(samples: Sequence[Sample], base: Dataset, left_out: Counter[str]) -> tuple[Sample, ...]:
+    """Without pictures that, to the pixel, carry both labels here, or another one in the base set: one wrong label among many must not
+    stop an export, and nobody can tell here which it is."""
+    said: dict[str, set[str]] = {}
+    hashes = [pixel_hash(read_image(sample)) for sample in samples]
+    for sample, key in zip(samples, hashes, strict=True):
+        said.setdefault(key, set()).add(sample.label)
+    for sample in base:
+        if (key := pixel_hash(read_image(sample))) in said:
+            said[key].add(sample.label)
+    kept = tuple(sample for sample, key in zip(samples, hashes, strict=True) if len(said[key]) == 1)
+    left_out["the same picture carries both labels"] += len(samples) - len(kept)
+    return kept
 
 
 def _settled(answers: list[Answer]) -> tuple[Answer | None, str]:

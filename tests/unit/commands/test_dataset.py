@@ -59,6 +59,24 @@ def test_a_set_grows_without_copies(tmp_path: Path, capfd: pytest.CaptureFixture
     assert "left out: 4 (copy of another picture)" in capfd.readouterr().out
 
 
+def test_a_wrong_label_on_a_copy_stops_no_export(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nobody can tell here which of the two is right: the line's is left out, and counted."""
+    config, records = record_parts(tmp_path / "line", [60, 200] * 6)
+    for number, record in enumerate(records[:8]):
+        say(config, record, Truth.DEFECT if number % 2 else Truth.GOOD)
+    export(config, tmp_path / "base", Choice())
+    known = rows(tmp_path / "base")
+    other = {"good": "defect", "defect": "good"}[known[0]["label"]]
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "a.png").write_bytes((tmp_path / "base" / known[0]["image"]).read_bytes())
+    (tmp_path / "copy" / "manifest.csv").write_text(f"image,label\na.png,{other}\n", "utf-8")
+    capfd.readouterr()
+    export(config, tmp_path / "both", Choice(), add_to=tmp_path / "copy")
+    assert "left out: 1 (the same picture carries both labels)" in capfd.readouterr().out
+    assert [row["group"] for row in rows(tmp_path / "both")].count(known[0]["group"]) == 0
+    assert len(rows(tmp_path / "both")) == len(known)
+
+
 def test_choices_that_fit_nothing_or_are_wrong_are_said(tmp_path: Path) -> None:
     config, records = record_parts(tmp_path / "line", [60, 200])
     say(config, records[0], Truth.GOOD)
