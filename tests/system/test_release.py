@@ -214,7 +214,8 @@ def label(line: Drill, ear: Listener, done: set[str], truth: str, *, wanted: Cal
                 quiet_s = time.monotonic() + 2.0
                 line.send("label", {"ticket_id": ticket, "truth": truth, "labeller": f"inspector-{look}"})
                 state = ear.last("state/release")
-                if ear.last("evt/line")["what"] == "model_rollback" or state["releases"][0]["canary"]["withdrawn"]:
+                told = (ear.last("evt/line") or {}).get("what")
+                if told == "model_rollback" or (state and (state["releases"][0]["canary"] or {}).get("withdrawn")):
                     return
 
 
@@ -287,6 +288,7 @@ def test_a_shadow_that_is_shed_under_load_is_killed_and_goes_on(tmp_path: Path) 
         line.edge.kill()
         for place in ("Shadow._judge:call", "ShadowStore.add:call", "ShadowDesk._ask:call"):
             line.live(place, armed=True)
+            line.parts(60, wait=False)  # the earlier ones may be through
             line.die(place)
         line.live()
         line.parts(1)
