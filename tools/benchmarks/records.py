@@ -65,7 +65,7 @@ def _measure(database: Database) -> None:
     assert np.array_equal(plain.seq, packed.seq)
     assert np.array_equal(plain.score, packed.score, equal_nan=True)
     _timed("KPIs of the last week (7 of 30 days)", book.kpi)
-    everything = _timed("rates of the whole month per variant, batch by batch", lambda: book.report(START, None, ["variant"]))
+    everything = _timed("rates of the whole month per variant, batch by batch", lambda: book.report(START))
     period = _timed("the whole month as `qc report` reads it", lambda: reader.read(START, clock.now()))
     assert everything.overall.parts == period.judged
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from simulations.leaping_clock import LeapingClock
 
 from benchmarks.rig import ROOT
 from benchmarks.truth_bank import CONDITIONS, LEVEL_SHARES, LEVELS, PLAIN, Bank, levels_of
@@ -58,19 +59,6 @@ class Stage:
     prevalence: float | None = None
     poly_share: float = 0.0
     frozen: bool = False
-
-
-class LeapingClock:
-    """Clock port whose time is set by the plant: a shift passes as fast as the line takes its parts."""
-
-    def __init__(self, start: datetime) -> None:
-        self.moment = start
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic_ns(self) -> int:
-        return int(self.moment.timestamp() * 1e9)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
-"""The plant's clock, which leaps, and its camera, which shows the captures that it is handed."""
+"""The plant's camera, which shows the captures that it is handed."""
 
 import queue
 from datetime import datetime
+
+from simulations.leaping_clock import LeapingClock
 
 from qc.domain.errors import EndOfStream
 from qc.domain.frame import CameraState, CameraStatus, Frame, Shot, SourceStatus
@@ -10,19 +12,6 @@ from stories.pictures import Capture
 
 _LIMITS = HealthLimits(saturated_share=0.0, black_below=0.0)
 """Binarised boards are mostly white; a story has no camera faults."""
-
-
-class LeapingClock:
-    """Clock port whose time the plant sets."""
-
-    def __init__(self, start: datetime) -> None:
-        self.moment = start
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic_ns(self) -> int:
-        return int(self.moment.timestamp() * 1e9)
 
 
 class PlantCamera:

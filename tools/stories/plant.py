@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import numpy as np
+from simulations.leaping_clock import LeapingClock
 
 from qc.domain.alarm import Action, Alarm
 from qc.domain.errors import PublishError
@@ -18,7 +19,7 @@ from qc.publish.link import MqttOptions
 from qc.settings import load_line, load_recipes
 from qc.wiring import Edge, build_edge
 from stories.book import Book, SeenAlarm, TrueCapture, TrueHalt
-from stories.camera import LeapingClock, PlantCamera
+from stories.camera import PlantCamera
 from stories.home import Home
 from stories.memo import RememberingInspector
 from stories.pictures import Deck

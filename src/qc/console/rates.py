@@ -43,7 +43,7 @@ _GRADES = ("unacceptable", "marginal", "acceptable", "unknown")
 
 
 class RatesReader:
-    """Callable with a QualityQuery, in a worker thread; one at a time, because a million parts take a second."""
+    """Callable with a QualityQuery, in a worker thread; one at a time, because ten million parts take some seconds."""
 
     def __init__(self, edge: Edge, report_url: Callable[[], str]) -> None:
         """report_url: where the full report is; empty while there is none."""
@@ -78,26 +78,21 @@ class RatesReader:
 
     def _read(self, query: QualityQuery) -> QualityAnswer:
         rates = self._edge.street.rates
-        columns = sorted({"shift", *([_COLUMN[query.by]] if query.by else [])})
-        by_shift = rates.report(query.since, query.until, ["shift"])
-        slices = by_shift.slices if query.by == "shift" else []
-        if query.by and query.by != "shift":
-            slices = rates.report(query.since, query.until, [name for name in columns if name != "shift"]).slices
-        labels = self._columns.labels(by_shift.since, by_shift.until)
+        found = rates.report(query.since, query.until)
+        slices = found.by([_COLUMN[query.by]]) if query.by else []
+        labels = self._columns.labels(found.since, found.until)
         answers = agreement_answers(labels)
         kappa = fleiss_kappa_of(answers)
-        message = (
-            f"{by_shift.unplanned} parts lie in shifts without a sampling plan and are left out" if by_shift.unplanned else ""
-        )
+        message = f"{found.unplanned} parts lie in shifts without a sampling plan and are left out" if found.unplanned else ""
         return QualityAnswer(
             available=True,
             message=message,
-            since=by_shift.since,
-            until=by_shift.until,
-            overall=self._slice(by_shift.overall),
+            since=found.since,
+            until=found.until,
+            overall=self._slice(found.overall),
             slices=[self._slice(one) for one in slices],
-            periods=self._periods(by_shift.slices),
-            challenge=rate_answer("challenge_detection_rate", by_shift.challenge),
+            periods=self._periods(found.by(["shift"])),
+            challenge=rate_answer("challenge_detection_rate", found.challenge),
             agreement=[
                 InspectorAnswer(
                     labeller=labels.labellers[one.labeller],
@@ -115,7 +110,7 @@ class RatesReader:
             kappa=kappa if math.isfinite(kappa) else None,
             report=self._report_url(),
             evidence=self._evidence(),
-            comparison=self._comparison(query.split, by_shift.since, by_shift.until) if query.split else [],
+            comparison=self._comparison(query.split, found.since, found.until) if query.split else [],
         )
 
     def _slice(self, one: SliceRates) -> SliceAnswer:

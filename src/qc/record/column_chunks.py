@@ -34,6 +34,7 @@ _QUALITY = """
 """
 _KINDS: tuple[np.dtype[Any], ...] = (np.dtype("<i8"), np.dtype("<i8"), np.dtype("<f8"), np.dtype("<f4"), np.dtype("<i4"))
 ALWAYS_US = (-(2**62), 2**62)
+MAX_SEQ = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,19 @@ class Chunk:
     first_us: int
     last_us: int
 
+    def touches(self, range_us: tuple[int, int]) -> bool:
+        """Whether some of its records may have been decided in [range_us)."""
+        return self.last_us >= range_us[0] and self.first_us < range_us[1]
+
+    def lies_in(self, range_us: tuple[int, int]) -> bool:
+        return range_us[0] <= self.first_us and self.last_us < range_us[1]
+
 
 def pack_next(database: Database, size: int = CHUNK) -> bool:
     """Pack the oldest ``size`` records that are not packed yet, in one short transaction; False when there are not so many."""
     with database.read() as connection:
         after = connection.execute("SELECT ifnull(max(last_seq), 0) FROM column_chunks").fetchone()[0]
-        batch = next(read_rows(connection, after, 2**62, ALWAYS_US, size), None)
+        batch = next(read_rows(connection, after, MAX_SEQ, ALWAYS_US, size), None)
         if batch is None or len(batch.seq) < size:
             return False
         quality = quality_sums(connection, after, int(batch.seq[-1]), ALWAYS_US)
@@ -70,10 +78,18 @@ def insert(connection: sqlite3.Connection, after_seq: int, batch: RecordColumns,
     )
 
 
-def chunks(connection: sqlite3.Connection) -> list[Chunk]:
-    """All chunks in the order of seq."""
-    found = connection.execute("SELECT after_seq, last_seq, first_us, last_us FROM column_chunks ORDER BY last_seq")
-    return [Chunk(*row) for row in found]
+def stretches(connection: sqlite3.Connection) -> Iterator[Chunk | tuple[int, int]]:
+    """All records in the order of seq: chunks, and (after_seq, last_seq) of what is not packed or was left by a purge."""
+    read_to = 0
+    for row in connection.execute(
+        "SELECT after_seq, last_seq, first_us, last_us FROM column_chunks ORDER BY last_seq"
+    ).fetchall():
+        chunk = Chunk(*row)
+        if chunk.after_seq > read_to:
+            yield read_to, chunk.after_seq
+        yield chunk
+        read_to = chunk.last_seq
+    yield read_to, MAX_SEQ
 
 
 def read_chunk(connection: sqlite3.Connection, chunk: Chunk, range_us: tuple[int, int]) -> RecordColumns:
@@ -87,7 +103,7 @@ def read_chunk(connection: sqlite3.Connection, chunk: Chunk, range_us: tuple[int
         offset += rows * kind.itemsize
     seq, decided, score, brightness, combination = arrays
     columns = RecordColumns(seq, decided, score, brightness, combination, tuple(tuple(name) for name in json.loads(names)))
-    if range_us[0] <= chunk.first_us and chunk.last_us < range_us[1]:
+    if chunk.lies_in(range_us):
         return columns
     return columns.where((columns.decided_us >= range_us[0]) & (columns.decided_us < range_us[1]))
 

@@ -27,7 +27,8 @@ _TRUTH = {"good": 0, "defect": 1, "unsure": 2, None: -1}
 
 
 def _range(since: datetime | None, until: datetime | None) -> tuple[int, int]:
-    return (-(2**62) if since is None else to_us(since)), (2**62 if until is None else to_us(until))
+    first_us, last_us = column_chunks.ALWAYS_US
+    return (first_us if since is None else to_us(since)), (last_us if until is None else to_us(until))
 
 
 class ColumnReader:
@@ -44,15 +45,12 @@ class ColumnReader:
     def batches(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[RecordColumns]:
         """Records decided in [since, until) in the order of seq, some thousand at a time: memory stays flat however many there are."""
         bounds = _range(since, until)
-        read_to = 0
         with self._database.read() as connection:
-            for chunk in column_chunks.chunks(connection):
-                if chunk.after_seq > read_to:  # what a purge left of older chunks
-                    yield from column_chunks.read_rows(connection, read_to, chunk.after_seq, bounds)
-                if chunk.last_us >= bounds[0] and chunk.first_us < bounds[1]:
-                    yield column_chunks.read_chunk(connection, chunk, bounds)
-                read_to = chunk.last_seq
-            yield from column_chunks.read_rows(connection, read_to, 2**62, bounds)
+            for stretch in column_chunks.stretches(connection):
+                if not isinstance(stretch, column_chunks.Chunk):
+                    yield from column_chunks.read_rows(connection, *stretch, bounds)
+                elif stretch.touches(bounds):
+                    yield column_chunks.read_chunk(connection, stretch, bounds)
 
     def records(self, since: datetime | None = None, until: datetime | None = None) -> RecordColumns:
         """Records decided in [since, until), all at once: 32 bytes each."""

@@ -35,17 +35,14 @@ class QualityReader:
         """Records decided in [since, until), oldest shift first."""
         bounds = (to_us(since), to_us(until))
         found: dict[tuple[str, str], _Sums] = {}
-        read_to = 0
         with self._database.read() as connection:
-            for chunk in column_chunks.chunks(connection):
-                if chunk.after_seq > read_to:  # what a purge left of older chunks
-                    _add(found, column_chunks.quality_sums(connection, read_to, chunk.after_seq, bounds))
-                if bounds[0] <= chunk.first_us and chunk.last_us < bounds[1]:
-                    _add(found, column_chunks.read_quality(connection, chunk))
-                elif chunk.last_us >= bounds[0] and chunk.first_us < bounds[1]:
-                    _add(found, column_chunks.quality_sums(connection, chunk.after_seq, chunk.last_seq, bounds))
-                read_to = chunk.last_seq
-            _add(found, column_chunks.quality_sums(connection, read_to, 2**62, bounds))
+            for stretch in column_chunks.stretches(connection):
+                if not isinstance(stretch, column_chunks.Chunk):
+                    _add(found, column_chunks.quality_sums(connection, *stretch, bounds))
+                elif stretch.lies_in(bounds):
+                    _add(found, column_chunks.read_quality(connection, stretch))
+                elif stretch.touches(bounds):
+                    _add(found, column_chunks.quality_sums(connection, stretch.after_seq, stretch.last_seq, bounds))
         rows = sorted(found.items(), key=lambda item: (item[1].first_us, item[0][1]))
         return [
             ShiftQuality(shift, camera, from_us(one.first_us), one.pictures, ImageQuality(*(s / one.pictures for s in one.sums)))

@@ -30,17 +30,21 @@ HISTORY_PARTS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class RateReport:
-    """Rates of [since, until): of the whole line, and per value of the columns that were asked for. challenge: apart from production.
+    """Rates of [since, until): of the whole line, and by columns. challenge: apart from production.
 
     unplanned: judged parts in shifts without a sampling plan; no rate can speak about them.
     """
 
     since: datetime
     until: datetime
+    tallied: Tallied
     overall: SliceRates
-    slices: Sequence[SliceRates]
     challenge: Rate
     unplanned: int
+
+    def by(self, columns: Sequence[str]) -> Sequence[SliceRates]:
+        """Per combination of these columns that occurs. Raises EvaluationError for an unknown column."""
+        return slice_rates(self.tallied.parts, self.tallied.labels, columns)
 
 
 class RateBook:
@@ -55,14 +59,13 @@ class RateBook:
         self._clock = clock
         self._shifts = shifts
 
-    def report(self, since: datetime | None = None, until: datetime | None = None, by: Sequence[str] = ()) -> RateReport:
-        """since, until: the last week when left out. Raises EvaluationError for an unknown column."""
+    def report(self, since: datetime | None = None, until: datetime | None = None) -> RateReport:
+        """since, until: the last week when left out."""
         until = until or self._clock.now()
         since = since or until - LATEST
         found = self._tally(since, until)
         overall = slice_rates(found.parts, found.labels)[0]
-        slices = slice_rates(found.parts, found.labels, by) if by else []
-        return RateReport(since, until, overall, slices, challenge_rate(found.special), found.unplanned)
+        return RateReport(since, until, found, overall, challenge_rate(found.special), found.unplanned)
 
     def kpi(self) -> dict[str, Json]:
         """Body of ``state/kpi``: ``<variant>/<metric>`` -> the rate with its counts, or why it cannot be had; over the last week."""

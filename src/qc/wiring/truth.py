@@ -237,9 +237,13 @@ class TruthStreet:
 
     def _hear_others(self) -> None:
         """Labels that another process stored (``qc label import``). Feeding one twice would change nothing."""
-        for record, answer in self._labelled(self._clock.now() - self._lifetime):
-            if answer.label.label_id not in self._heard:
-                self._hear(record, answer)
+        before = set(self._heard)
+        answers = self._truth.answers(since=self._clock.now() - self._lifetime)
+        for answer in answers:
+            if answer.label.label_id not in before:
+                self._hear(self._store.by_event(answer.ticket.event_id), answer)
+        with self._lock:  # older ones cannot come again: the set must not grow for as long as the edge runs
+            self._heard -= before - {answer.label.label_id for answer in answers}
 
     def upkeep(self) -> None:
         """What the telemetry's thread does once a minute: the monitor's state, the challenge register, plans and KPIs."""

@@ -129,14 +129,16 @@ def test_upkeep_packs_complete_chunks(
     store.append([entry(f"e{i}") for i in range(column_chunks.CHUNK + 5)])
     assert store.maintain() == 0
     with database.read() as connection:
-        (chunk,) = column_chunks.chunks(connection)
+        chunk, rest = column_chunks.stretches(connection)
+        assert isinstance(chunk, column_chunks.Chunk)
         assert chunk.last_seq == column_chunks.CHUNK
+        assert rest == (column_chunks.CHUNK, column_chunks.MAX_SEQ)
 
 
 def test_the_second_of_two_packers_changes_nothing(filled: Database) -> None:
     """The edge and ``qc report`` may pack at the same moment."""
     with filled.read() as connection:
-        batch = next(column_chunks.read_rows(connection, 0, 2**62, column_chunks.ALWAYS_US, 10))
+        batch = next(column_chunks.read_rows(connection, 0, column_chunks.MAX_SEQ, column_chunks.ALWAYS_US, 10))
         quality = column_chunks.quality_sums(connection, 0, int(batch.seq[-1]), column_chunks.ALWAYS_US)
     assert column_chunks.pack_next(filled, 10)
     expected = rows_of(ColumnReader(filled).records())

@@ -72,7 +72,7 @@ def expected_labels(world: World, window: str) -> float:
 
 
 def test_the_report_covers_the_true_rates_and_keeps_challenges_apart(book: RateBook) -> None:
-    report = book.report(by=["shift"])
+    report = book.report()
     dr, fpr = report.overall.rates["detection_rate"], report.overall.rates["false_positive_rate"]
     assert dr.low is not None
     assert dr.high is not None
@@ -81,7 +81,7 @@ def test_the_report_covers_the_true_rates_and_keeps_challenges_apart(book: RateB
     assert fpr.high is not None
     assert fpr.low < 0.08 < fpr.high
     assert report.overall.parts == 2 * PARTS
-    assert [one.key["shift"] for one in report.slices] == ["2026-11-02/early", "2026-11-02/late"]
+    assert [one.key["shift"] for one in report.by(["shift"])] == ["2026-11-02/early", "2026-11-02/late"]
     assert report.challenge.n == 8
     assert report.unplanned == 0
 
