@@ -78,7 +78,7 @@ def _clients(rig: ConsoleRig, consoles: int) -> Iterator[None]:
     process.stdin.close()
     requests = process.stdout.readline().strip()
     process.wait(20)
-    rig.requests = requests  # type: ignore[attr-defined]
+    rig.requests = requests
 
 
 def _throughput(rig: ConsoleRig, rounds: int, parts: int, consoles: int) -> None:
@@ -96,7 +96,7 @@ def _throughput(rig: ConsoleRig, rounds: int, parts: int, consoles: int) -> None
         ratios.append(pair[False] / pair[True])
     low, middle, high = statistics.quantiles(ratios, n=4)
     print(f"alone              {parts / statistics.median(alone_s):8.1f} parts/s (median of {rounds})")
-    print(f"{consoles} consoles + slow  {parts / statistics.median(watched_s):8.1f} parts/s; one round: {rig.requests}")  # type: ignore[attr-defined]
+    print(f"{consoles} consoles + slow  {parts / statistics.median(watched_s):8.1f} parts/s; one round: {rig.requests}")
     print(f"throughput ratio   {middle:8.3f}  (quartiles {low:.3f} .. {high:.3f}; goal >= 0.97)")
 
 

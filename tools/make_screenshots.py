@@ -11,12 +11,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.system.broker import Mosquitto  # noqa: E402  # the stage of the tests is the stage here
-from tests.system.browser import CHROMIUM, FLAGS  # noqa: E402
-from tests.system.console_stage import PASSWORD, Stage  # noqa: E402
+from tests.system.broker import Mosquitto  # the stage of the tests is the stage here
+from tests.system.browser import CHROMIUM, FLAGS
+from tests.system.console_stage import PASSWORD, Stage
 
-from qc.domain.alarm import Action, Cause  # noqa: E402
-from qc.domain.clock import SystemClock  # noqa: E402
+from qc.domain.alarm import Action, Cause
+from qc.domain.clock import SystemClock
 
 OUT = ROOT / "docs" / "screenshots"
 DESK, TABLET = (1440, 900), (1180, 820)

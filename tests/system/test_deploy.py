@@ -18,7 +18,7 @@ class Unit(configparser.RawConfigParser):
 
     def __init__(self) -> None:
         super().__init__(strict=False, interpolation=None, comment_prefixes=("#", ";"), delimiters=("=",))
-        self.optionxform = str  # type: ignore[assignment,method-assign]
+        self.optionxform = str
 
 
 def service() -> dict[str, str]:

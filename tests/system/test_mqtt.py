@@ -41,7 +41,7 @@ def options(port: int, **changes: object) -> MqttOptions:
         "ack_timeout_s": 5.0,
         "connect_timeout_s": 3.0,
     }
-    return MqttOptions("127.0.0.1", port, **(quick | changes))  # type: ignore[arg-type]
+    return MqttOptions("127.0.0.1", port, **(quick | changes))
 
 
 @contextmanager

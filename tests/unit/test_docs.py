@@ -22,7 +22,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page: Path) -> None:
-    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    known = set(get_command(app).commands)
     named = set(re.findall(r"^(?:\.venv/bin/)?qc ([a-z][a-z-]*)", page.read_text("utf-8"), re.MULTILINE))
     assert named <= known
 

@@ -13,19 +13,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from stories.book import Book, Judgement, TrueCapture, TrueHalt  # noqa: E402  # tools are no package
-from stories.measure import truth  # noqa: E402
-from stories.pictures import POOLS, Capture, Deck, deal  # noqa: E402
-from stories.scenario import load_scenario  # noqa: E402
-from stories.tables import scenario_section, write_tables  # noqa: E402
+from stories.book import Book, Judgement, TrueCapture, TrueHalt
+from stories.measure import truth
+from stories.pictures import POOLS, Capture, Deck, deal
+from stories.scenario import load_scenario
+from stories.tables import scenario_section, write_tables
 
-from qc.domain.errors import ConfigError  # noqa: E402
-from qc.settings.gate import load_gate  # noqa: E402
-from qc.training.dataset import Dataset, Sample  # noqa: E402
-from qc.training.recipe import load_recipe  # noqa: E402
+from qc.domain.errors import ConfigError
+from qc.training.dataset import Dataset, Sample
+from qc.training.recipe import load_recipe
 
 STORIES = ROOT / "configs" / "stories"
-SCENARIOS = sorted(p for p in STORIES.glob("*.toml") if p.name != "gate.toml" and not p.name.endswith(".train.toml"))
+SCENARIOS = sorted(p for p in STORIES.glob("*.toml") if not p.name.endswith(".train.toml"))
 T0 = datetime(2026, 11, 2, 6, tzinfo=UTC)
 
 
@@ -38,12 +37,6 @@ def test_a_shipped_scenario_fits_together(path: Path) -> None:
         assert set(shares) <= set(POOLS)
     rounds = {"before", *(f"before-{n}" for n in range(2, len(scenario.arrivals) + 1))}
     assert rounds <= {pool for shares in scenario.pools.values() for pool in shares}
-
-
-def test_the_gate_of_the_stories_differs_from_the_shipped_one_in_what_it_says_only() -> None:
-    ours, shipped = load_gate(STORIES / "gate.toml"), load_gate(ROOT / "configs" / "gate.toml")
-    differing = {name for name in ours.__slots__ if getattr(ours, name) != getattr(shipped, name)}
-    assert differing == {"robustness_parts"}
 
 
 def test_an_unknown_key_is_named(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ class _Bare:
 
     def __init__(self, rig: Rig, frames: list[np.ndarray]) -> None:
         inspector, recipe = rig.edge.line.setup.inspector, rig.edge.line.setup.recipe
-        self._session = inspector._session  # type: ignore[attr-defined]  # the same session is the point
+        self._session = inspector._session  # the same session is the point
         self._tensors = [inspector.prepare(frame, recipe).tensor for frame in frames]
         self._outputs = [output.name for output in self._session.get_outputs()]
 

@@ -77,9 +77,9 @@ def _commission(rig: Rig) -> None:
     collector = _Collector()
     monitor: Monitor = rig.edge.street.monitor
     inspected = monitor.inspected
-    monitor.inspected = collector.inspected  # type: ignore[method-assign]
+    monitor.inspected = collector.inspected
     rig.seconds_for(256)
-    monitor.inspected = inspected  # type: ignore[method-assign]
+    monitor.inspected = inspected
     for number in range(REFERENCE_PARTS):
         record = collector.records[number % len(collector.records)]
         monitor.on_record(replace(record, seq=0, event_id=f"reference-{number}"))

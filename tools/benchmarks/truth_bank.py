@@ -146,5 +146,5 @@ def _measure(bank: Bank, inspector: OnnxInspector, recipe: Recipe, key: tuple[st
 def _load(bank: Bank, model_id: str, key: tuple[str, int], file: Path) -> None:
     stored = np.load(file)
     rows = zip(stored["scores"], stored["maps"], stored["embeddings"], strict=True)
-    bank.inspections[key] = [Inspection(float(s), m, model_id, embedding=e) for s, m, e in rows]  # type: ignore[index]
-    bank.quality[key] = [ImageQuality(*map(float, row)) for row in stored["quality"]]  # type: ignore[index]
+    bank.inspections[key] = [Inspection(float(s), m, model_id, embedding=e) for s, m, e in rows]
+    bank.quality[key] = [ImageQuality(*map(float, row)) for row in stored["quality"]]

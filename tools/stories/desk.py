@@ -123,7 +123,7 @@ class Desk:
         said: list[dict[str, object]] = []
         for attempt in range(1, TRIES_AT_THE_GATE + 1):
             answer = models.run_gate(
-                self.home, candidate, active, data=self._gate_set, training=self._candidate_set, rules=self.scenario.folder
+                self.home, candidate, active, data=self._gate_set, training=self._candidate_set, rules=self.scenario.gate_rules
             )
             (self.home.folder / f"gate-{candidate}-{attempt}.txt").write_text(answer.text, "utf-8")
             said.append({"model": candidate, "outcome": answer.outcome, "parts": answer.report.parts, "open": answer.open_checks})

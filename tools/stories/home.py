@@ -4,9 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from stories.scenario import Scenario
-
-ROOT = Path(__file__).resolve().parents[2]
+from stories.scenario import ROOT, Scenario
 
 RUN_PARTS = 10
 

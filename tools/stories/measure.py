@@ -51,7 +51,7 @@ def truth(book: Book, since: datetime, until: datetime) -> dict[str, float | int
     good = [j for j in judged if not book.shown[j.part_id].defective]
 
     def share(of: list[object], yes: object) -> float | None:
-        return sum(map(yes, of)) / len(of) if of else None  # type: ignore[arg-type]
+        return sum(map(yes, of)) / len(of) if of else None
 
     decided_bad = [j for j in bad if not j.review_at <= j.score < j.reject_at]
     decided_good = [j for j in good if not j.review_at <= j.score < j.reject_at]
@@ -72,11 +72,11 @@ def truth(book: Book, since: datetime, until: datetime) -> dict[str, float | int
 def sentence(found: Mapping[str, Json]) -> str:
     true, said = found["truth"], found["estimated"]
     return (
-        f"DR {_percent(true['detection_rate'])} (estimated {_span(said['detection_rate'])}), "  # type: ignore[index,call-overload]
-        f"FPR {_percent(true['false_positive_rate'])} ({_span(said['false_positive_rate'])}), "  # type: ignore[index,call-overload]
-        f"review {_percent(true['review_share'])}, decided DR {_percent(true['decided_detection_rate'])} "  # type: ignore[index,call-overload]
-        f"FPR {_percent(true['decided_false_positive_rate'])}, halts {true['halts']} ({true['needless_halts']} needless), "  # type: ignore[index,call-overload]
-        f"efficiency {_span(said['production_efficiency'])}, alarms {found.get('alarms')}"  # type: ignore[index,call-overload]
+        f"DR {_percent(true['detection_rate'])} (estimated {_span(said['detection_rate'])}), "
+        f"FPR {_percent(true['false_positive_rate'])} ({_span(said['false_positive_rate'])}), "
+        f"review {_percent(true['review_share'])}, decided DR {_percent(true['decided_detection_rate'])} "
+        f"FPR {_percent(true['decided_false_positive_rate'])}, halts {true['halts']} ({true['needless_halts']} needless), "
+        f"efficiency {_span(said['production_efficiency'])}, alarms {found.get('alarms')}"
     )
 
 

@@ -79,10 +79,10 @@ class GateAnswer:
 
 
 def run_gate(home: Home, candidate: str, active: str, *, data: Path, training: Path, rules: Path) -> GateAnswer:
-    """``tools/gate.py`` as a user runs it; the report is kept in the registry. rules: the folder of ``gate.toml``."""
+    """``tools/gate.py`` as a user runs it; the report is kept in the registry. rules: a ``gate.toml``."""
     command = [sys.executable, str(ROOT / "tools" / "gate.py"), str(home.models / candidate)]
     command += ["--against", str(home.models / active), "--data", str(data), "--training-data", str(training)]
-    command += ["--recipes", str(home.recipes), "--registry", str(home.models), "--rules", str(rules / "gate.toml")]
+    command += ["--recipes", str(home.recipes), "--registry", str(home.models), "--rules", str(rules)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 2, 3):
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")

@@ -188,7 +188,7 @@ class Plant:
 
     def send(self, name: str, **body: object) -> dict[str, object]:
         """A command over MQTT. Raises CommandError, PublishError."""
-        return dict(self.client.send(name, body, timeout_s=60))  # type: ignore[arg-type]
+        return dict(self.client.send(name, body, timeout_s=60))
 
     def _wait_until_served(self) -> None:
         """After a start it takes a moment until the edge listens for commands."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from qc.domain.errors import ConfigError
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Length:
@@ -60,6 +62,12 @@ class Scenario:
     @property
     def recipe_file(self) -> Path:
         return self.folder / self.training
+
+    @property
+    def gate_rules(self) -> Path:
+        """Those of the product, unless the scenario's folder has its own."""
+        own = self.folder / "gate.toml"
+        return own if own.exists() else ROOT / "configs" / "gate.toml"
 
 
 def load_scenario(path: Path) -> Scenario:

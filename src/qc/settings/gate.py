@@ -36,7 +36,7 @@ class GateSettings(Section):
     robustness_parts: Count = 200
     """Parts that are disturbed (light, contrast, blur, noise, shift, JPEG), half of them defects."""
     robustness_margin: Margin = 0.05
-    """Right answers over all disturbances together: at most this share lower than the active model's (0.05 needs 57 parts at least)."""
+    """Right answers over all disturbances together: at most this share lower than the active model's (0.05 needs 55 parts at least); under one alone twice as much."""
     latency_p95_ms: Positive = 500.0
     """Preprocessing and inference of one part on this device; leave room below the recipes' deadlines."""
     latency_ratio: Positive = 2.0

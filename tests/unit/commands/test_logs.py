@@ -22,7 +22,7 @@ def _as_before() -> Iterator[None]:
 
 def speak(level: str = "info", style: str = "json", stream: io.StringIO | None = None) -> list[str]:
     stream = stream or io.StringIO()
-    set_up_logs(level, style, stream)  # type: ignore[arg-type]
+    set_up_logs(level, style, stream)
     log = structlog.get_logger("qc.test")
     log.debug("whispered")
     log.info("camera_lost", camera="cam1", error='broken "pipe"\nsecond line')

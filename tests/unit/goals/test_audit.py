@@ -30,7 +30,7 @@ def production(rng: np.random.Generator, p: dict[str, tuple[float, float]], part
 
 
 def findings(period: SimpleNamespace, rules: AuditRules = RULES) -> dict[tuple[str, str, str], Finding]:
-    return {(c.metric, c.column, c.level): c.finding for c in audit(period, rules).comparisons}  # type: ignore[arg-type]
+    return {(c.metric, c.column, c.level): c.finding for c in audit(period, rules).comparisons}
 
 
 def test_a_worse_variant_is_found_and_only_that() -> None:
@@ -59,7 +59,7 @@ def test_two_levels_are_one_comparison() -> None:
 
 def test_thin_slices_and_single_levels_are_named() -> None:
     period = production(np.random.default_rng(4), {"a": (0.004, 0.5), "b": (0.004, 0.5)}, parts=800)
-    found = audit(period, AuditRules(columns=COLUMNS, min_labels=10_000))  # type: ignore[arg-type]
+    found = audit(period, AuditRules(columns=COLUMNS, min_labels=10_000))
     assert {(column, level) for column, level, _ in found.thin} == {
         ("variant", "a"),
         ("variant", "b"),
@@ -67,7 +67,7 @@ def test_thin_slices_and_single_levels_are_named() -> None:
         ("camera", "cam2"),
     }
     alone = replace(period.parts, columns={"variant": np.zeros(800, int), "camera": np.zeros(800, int)})
-    single = audit(SimpleNamespace(parts=alone, labels=period.labels), RULES)  # type: ignore[arg-type]
+    single = audit(SimpleNamespace(parts=alone, labels=period.labels), RULES)
     assert single.comparisons == ()
     assert single.single == COLUMNS
 
@@ -91,5 +91,5 @@ def test_the_real_reader_gives_what_an_audit_needs(whole: Period) -> None:
     found = audit(whole, AuditRules())
     by_model = {(c.metric, c.level): c for c in found.comparisons if c.column == "model"}
     assert by_model["false_positive_rate", "m1"].finding is Finding.DIFFERS
-    assert by_model["detection_rate", "m1"].difference.estimate < 0  # type: ignore[operator]
+    assert by_model["detection_rate", "m1"].difference.estimate < 0
     assert "line" in found.single

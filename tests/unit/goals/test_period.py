@@ -31,8 +31,8 @@ def test_cells_hold_every_part_and_give_the_same_rates(whole: Period) -> None:
 def test_the_true_rates_lie_in_their_intervals(before: Period, after: Period) -> None:
     for period, dr, fpr in ((before, 0.68, 0.42), (after, 0.94, 0.08)):
         rates = measures.rates_by(period)[0].rates
-        assert rates["detection_rate"].low <= dr <= rates["detection_rate"].high  # type: ignore[operator]
-        assert rates["false_positive_rate"].low <= fpr <= rates["false_positive_rate"].high  # type: ignore[operator]
+        assert rates["detection_rate"].low <= dr <= rates["detection_rate"].high
+        assert rates["false_positive_rate"].low <= fpr <= rates["false_positive_rate"].high
 
 
 def test_challenge_passes_are_apart(whole: Period) -> None:
@@ -76,9 +76,9 @@ def test_reject_rate_counts_all_parts(whole: Period) -> None:
 def test_thrown_out_and_escaped_shares_are_what_the_world_made(before: Period) -> None:
     # FPR .42 at prevalence .08; NG begins above the review band: P(score >= .75 | good) from the normal model is .278.
     thrown = measures.thrown_out_share(before)
-    assert thrown.low <= 0.92 * 0.275 <= thrown.high  # type: ignore[operator]
+    assert thrown.low <= 0.92 * 0.275 <= thrown.high
     escaped = measures.escaped_share(before)
-    assert escaped.low <= 0.08 * 0.32 <= escaped.high  # type: ignore[operator]
+    assert escaped.low <= 0.08 * 0.32 <= escaped.high
 
 
 def test_efficiency_is_good_parts_out_of_planned_ones(before: Period, after: Period) -> None:
@@ -88,7 +88,7 @@ def test_efficiency_is_good_parts_out_of_planned_ones(before: Period, after: Per
         found = efficiency(period.judged, period.rejected, escaped, NO_HALTS, hours=hours, parts_per_hour=40)
         good = period.judged - period.rejected - period.judged * (escaped.estimate or 0)
         assert found.rate.estimate == pytest.approx(good / (40 * hours))
-        assert found.rate.low < found.rate.estimate < found.rate.high  # type: ignore[operator]
+        assert found.rate.low < found.rate.estimate < found.rate.high
     unknown = efficiency(300, 30, measures.escaped_share(after), NO_HALTS, hours=8, parts_per_hour=None)
     assert "parts_per_hour" in unknown.rate.not_estimable
     halted = HaltSummary(2, 60, 1, 2, 30, 60)

@@ -221,7 +221,7 @@ def test_the_evidence_over_time_is_drawn_and_told(story: Report, page: str) -> N
     assert "reject rate  solar-mono/cam1" in drawn
     body = report_json(told)
     assert isinstance(body["now"], dict)
-    assert body["now"]["evidence"][1] == {  # type: ignore[index,call-overload]
+    assert body["now"]["evidence"][1] == {
         "hour": MONDAY.isoformat(),
         "quantity": "detection_rate",
         "slice": "solar-mono",

@@ -167,7 +167,7 @@ class World:
             score=score,
             quality=ImageQuality(light, 40 + light / 20, 300 + light, 2.0, 0.5),
             shift=window,
-            **values,  # type: ignore[arg-type]
+            **values,
         )
 
     def _challenge(self, at: datetime, window: str, rates: Rates, variant: str, model: str) -> Entry:
@@ -188,4 +188,4 @@ class World:
 def entry_of(record: InspectionRecord, ticket: object) -> Entry:
     body = {"schema": "qc.inspection/1", "event_id": record.event_id, "ts": record.decided_at.isoformat()}
     event = Event(EventKind.INSPECTION, record.event_id, record.decided_at, body)
-    return Entry(event, record, ticket)  # type: ignore[arg-type]
+    return Entry(event, record, ticket)

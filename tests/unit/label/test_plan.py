@@ -108,7 +108,7 @@ def test_a_damaged_plan_is_refused(text: str) -> None:
 )
 def test_inconsistent_plans_cannot_exist(change: dict[str, tuple[float, ...]], message: str) -> None:
     with pytest.raises(SamplingError, match=message):
-        replace(PLAN, **change)  # type: ignore[arg-type]
+        replace(PLAN, **change)
 
 
 def test_uniform_plan() -> None:

@@ -98,7 +98,7 @@ def test_allocation_spends_the_budget_and_forgets_no_stratum(
 def test_impossible_requests_say_why(change: dict[str, object], message: str) -> None:
     good: dict[str, object] = {"parts": [10, 10], "rejected": [False, True], "p": [0.1, 0.2], "labels": 5, "detection_rate": 0.9}
     with pytest.raises(SamplingError, match=message):
-        allocate(**(good | change))  # type: ignore[arg-type]
+        allocate(**(good | change))
 
 
 def test_the_formula_beats_equal_shares_when_defects_are_rare() -> None:

@@ -125,4 +125,4 @@ def test_planned_stops() -> None:
 )
 def test_impossible_stops_are_refused(make: object) -> None:
     with pytest.raises(ConfigError):
-        make()  # type: ignore[operator]
+        make()

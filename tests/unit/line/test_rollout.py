@@ -91,7 +91,7 @@ def rig(folder: Path, levels: list[int] | None = None, *, sampling: bool = False
     settings = load_line(config, {})
     gate = Gate(levels or [60] * 3000)
     # The script is read ahead by the source's own thread; the semaphore is what holds it.
-    source = ScriptedSource("cam1", gate)  # type: ignore[arg-type]
+    source = ScriptedSource("cam1", gate)
     edge = build_edge(settings, load_recipes(settings.recipes.directory), cameras=[TriggeredCamera(source, EachFrame())])
     edge.start()
     try:
@@ -197,7 +197,7 @@ def test_a_model_that_fails_on_trial_costs_no_part(tmp_path: Path) -> None:
             self.card, self._inner = inner.card, inner
 
         def prepare(self, pixels: Pixels, recipe: object) -> Prepared:
-            return self._inner.prepare(pixels, recipe)  # type: ignore[arg-type]
+            return self._inner.prepare(pixels, recipe)
 
         def inspect(self, prepared: Prepared) -> Inspection:
             raise InspectionError("out of memory")

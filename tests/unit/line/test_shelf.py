@@ -116,6 +116,6 @@ def test_the_latest_part_is_kept_per_camera() -> None:
 
     for camera in ("cam1", "cam2", "cam1"):
         record = Record(camera)
-        latest.inspected(record, shot("p"), None)  # type: ignore[arg-type]
-    assert latest.of("cam1").record is record  # type: ignore[union-attr]
-    assert latest.of("cam2").record is not record  # type: ignore[union-attr]
+        latest.inspected(record, shot("p"), None)
+    assert latest.of("cam1").record is record
+    assert latest.of("cam2").record is not record

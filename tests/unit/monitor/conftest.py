@@ -127,7 +127,7 @@ def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         databases.append(Database(tmp_path / f"{len(databases)}.sqlite3", synchronous="NORMAL"))
         told: list[Alarm] = []
         book = StoredAlarmBook(SqliteAlarmStore(databases[-1]), SteppingClock(), told.append)
-        settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
+        settings = replace(SETTINGS, **changes)
         return Rig(Monitor(book, settings, lambda *_: PLAN, planned_stop=planned_stop), book, told)
 
     yield make

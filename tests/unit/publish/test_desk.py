@@ -43,7 +43,7 @@ class Office:
 
     def ask(self, name: str, body: object = None, **facts: object) -> dict:
         payload = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
-        self.desk.take(RawCommand(name, payload, received_s=self.now_s, **facts))  # type: ignore[arg-type]
+        self.desk.take(RawCommand(name, payload, received_s=self.now_s, **facts))
         return self.answers.get(timeout=30)[1]
 
 

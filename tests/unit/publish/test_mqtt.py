@@ -43,7 +43,7 @@ class ScriptedBroker:
             with client, client.makefile("rb") as stream:
                 self._talk(client, stream)
 
-    def _talk(self, client: socket.socket, stream) -> None:  # type: ignore[no-untyped-def]
+    def _talk(self, client: socket.socket, stream) -> None:
         while head := stream.read(1):
             length = shift = 0
             while True:
@@ -92,7 +92,7 @@ class ScriptedBroker:
 
 @contextmanager
 def running(broker: ScriptedBroker, store: MemoryRecordStore, **changes: float) -> Iterator[MqttPublisher]:
-    options = MqttOptions("127.0.0.1", broker.port, backoff_min_s=0.02, backoff_max_s=0.05, poll_s=0.1, **changes)  # type: ignore[arg-type]
+    options = MqttOptions("127.0.0.1", broker.port, backoff_min_s=0.02, backoff_max_s=0.05, poll_s=0.1, **changes)
     publisher = MqttPublisher(store, NAME, options)
     publisher.start()
     try:
@@ -129,7 +129,7 @@ def test_a_message_on_which_the_broker_hangs_up_is_found_and_buried() -> None:
     store.append([note("a"), note("b"), note("POISON"), note("c"), note("d")])
     with running(broker, store) as publisher:
         assert wait_until(lambda: publisher.status().dead == 1)
-        assert wait_until(lambda: publisher.status().depth.rows == 0)  # type: ignore[union-attr]
+        assert wait_until(lambda: publisher.status().depth.rows == 0)
         assert store.depth().dead == 1
     texts = [next(t for t in (b"a", b"b", b"c", b"d") if b'"message":"' + t in body) for body in broker.events()]
     assert list(dict.fromkeys(texts)) == [b"a", b"b", b"c", b"d"]
@@ -139,7 +139,7 @@ def test_a_bad_reason_code_is_not_success() -> None:
     broker, store = ScriptedBroker(refuse=(b"SECRET", 0x87)), MemoryRecordStore()
     store.append([note("a"), note("SECRET"), note("b")])
     with running(broker, store) as publisher:
-        assert wait_until(lambda: publisher.status().depth.rows == 0)  # type: ignore[union-attr]
+        assert wait_until(lambda: publisher.status().depth.rows == 0)
         assert (publisher.status().acked, publisher.status().dead, broker.connects) == (2, 1, 1)
 
 
@@ -151,7 +151,7 @@ def test_without_acks_the_connection_is_given_up() -> None:
         assert wait_until(lambda: broker.connects >= 3)
         assert store.depth().rows == 3
         broker.holding = False
-        assert wait_until(lambda: publisher.status().depth.rows == 0)  # type: ignore[union-attr]
+        assert wait_until(lambda: publisher.status().depth.rows == 0)
     assert publisher.status().acked >= 3  # those acknowledged just before the connection was given up come twice
 
 

@@ -95,7 +95,7 @@ class Broken(MemoryRecordStore):
     def mark_sent(self, seqs: object) -> None:
         if self.broken:
             raise StoreError("disk full")
-        super().mark_sent(seqs)  # type: ignore[arg-type]
+        super().mark_sent(seqs)
 
 
 def test_a_failing_store_loses_no_ack() -> None:

@@ -54,7 +54,7 @@ def entry(now: TurnableClock) -> MakeEntry:
             model_sha256="0",
             review_at=0.3,
             reject_at=0.6,
-            **fields,  # type: ignore[arg-type]
+            **fields,
         )
         ticket = None
         if ticket_days is not None:

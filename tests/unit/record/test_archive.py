@@ -85,7 +85,7 @@ class Bench:
             now=self.now,
             look_s=0.01,
             on_recovered=lambda trouble: self.told.append((trouble, "recovered")),
-            **options,  # type: ignore[arg-type]
+            **options,
         )
         self.open_archives.callback(self.archive.close)
         return self.archive
@@ -280,7 +280,7 @@ def test_the_budget_takes_ok_then_not_inspected_then_review_then_ng(bench: Bench
     for left, share in ((3, 0.8), (2, 0.55), (1, 0.3), (0, 0.01)):
         bench.archive.close()
         bench.open(limits=RetentionLimits(budget_bytes=int(total * share), min_free_bytes=0))
-        until(lambda left=left: len(bench.kept()) <= left, f"only {left} are left")  # type: ignore[misc]
+        until(lambda left=left: len(bench.kept()) <= left, f"only {left} are left")
         bench.settled()
         remaining.append(bench.kept())
     assert remaining == [["NG", "REVIEW", "NOT_INSPECTED"], ["NG", "REVIEW"], ["NG"], []]

@@ -65,7 +65,7 @@ def test_chunks_read_like_the_rows_they_were_made_of(filled: Database) -> None:
     assert pack_all(filled, 10) == 9, "the last five wait for company"
     assert rows_of(reader.records()) == unpacked
     assert pack_all(filled, 10) == 0
-    assert {names[FIELDS.index("challenge_id")] for *_, names in unpacked} == {"", "K1"}  # type: ignore[index]
+    assert {names[FIELDS.index("challenge_id")] for *_, names in unpacked} == {"", "K1"}
 
 
 def test_a_range_of_time_cuts_through_chunks(filled: Database, now: TurnableClock) -> None:

@@ -97,7 +97,7 @@ def test_no_question_reads_a_whole_table(tmp_path: Path, now: TurnableClock, ent
         store.counters()
         store.counters(T0 + timedelta(minutes=1))
         for filters in ({}, {"decision": Decision.NG}, {"variant": "mono"}, {"camera_id": "cam1"}, {"before_seq": 1}):
-            store.find(since=T0, until=T0 + timedelta(days=1), **filters)  # type: ignore[arg-type]
+            store.find(since=T0, until=T0 + timedelta(days=1), **filters)
         store.find(decision=Decision.NG, before_seq=1)
         store.audit_trail(since=T0)
         store.maintain()

@@ -44,9 +44,9 @@ def record_parts(folder: Path, levels: Sequence[int], *, sampling: bool = True) 
     """The settings file and the records, oldest first. sampling False: nobody is asked for labels, and only rejects' pictures are kept."""
     config = write_settings(folder, 1, mqtt="enabled = false", sampling=sampling)
     settings = load_line(config, {})
-    source = ScriptedSource("cam1", _Unhurried(levels))  # type: ignore[arg-type]
+    source = ScriptedSource("cam1", _Unhurried(levels))
     edge = build_edge(settings, load_recipes(settings.recipes.directory), cameras=[TriggeredCamera(source, EachFrame())])
-    source._script.edge = edge  # type: ignore[attr-defined]
+    source._script.edge = edge
     edge.start()
     assert until(edge.line.finished, 60)
     edge.stop()

@@ -14,7 +14,7 @@ from qc.release.canary import CanaryGuard, CanaryRules
 
 def judged(rejected: bool, total_ms: float = 10.0, **fields: object) -> InspectionRecord:
     record = replace(part(1, score=0.9 if rejected else 0.1), timings=StageTimings(total_ms=total_ms))
-    return replace(record, **fields)  # type: ignore[arg-type]
+    return replace(record, **fields)
 
 
 REJECT, ACCEPT = judged(True), judged(False)

@@ -72,7 +72,7 @@ def parts(per_side: int, serves: Sequence[str] = SERVES) -> list[LabelledPart]:
 def gate(candidate: Score, per_side: int = 150, incumbent: Score = truth, rules: GateRules = RULES, **more: object) -> GateReport:
     arguments: dict[str, object] = {"serves": SERVES, "recipe_of": lambda v: Recipe(v, "m", 0.5, 0.5), "made_at": T0} | more
     labelled = arguments.pop("parts", None) or parts(per_side)
-    return run_gate(labelled, contender(candidate, "new"), contender(incumbent, "old"), rules, **arguments)  # type: ignore[arg-type]
+    return run_gate(labelled, contender(candidate, "new"), contender(incumbent, "old"), rules, **arguments)
 
 
 def failed(report: GateReport) -> set[tuple[str, str]]:

@@ -23,7 +23,7 @@ def test_promised_interval_holds_the_next_lot_in_nine_of_ten_runs():
     kept = 0
     for _ in range(300):
         good, defect = rng.normal(0, 1, 100), rng.normal(2.5, 1, 60)
-        score = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+        score = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731  # a formula of the test, named as in the text
         chosen = choose_thresholds(score(good), score(defect), Aim(), lots=(40, 30))
         fpr = (score(rng.normal(0, 1, 40)) >= chosen.reject_at).mean()
         kept += chosen.false_positive_rate.low <= fpr <= chosen.false_positive_rate.high

@@ -22,7 +22,7 @@ PARTS, LABELS, SHIFT = 2000, 100, timedelta(hours=8)
 
 
 class OldRecipe(Recipe):
-    version = "r1"  # type: ignore[assignment]  # what the made-up records carry
+    version = "r1"  # what the made-up records carry
 
 
 RECIPE = OldRecipe(
